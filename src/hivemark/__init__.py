@@ -1,0 +1,1 @@
+"""Hivemark pools machines into one AI service and proves every result."""
