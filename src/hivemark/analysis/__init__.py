@@ -1,0 +1,1 @@
+"""Pure rules that read results: right answers and agreement; no clock, network or storage."""

@@ -1,0 +1,1 @@
+"""The contract: messages, routes, error kind to status, ports and header names; both sides import it."""

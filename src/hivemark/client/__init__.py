@@ -1,0 +1,1 @@
+"""What people and programs use to reach a coordinator; everything received is checked."""

@@ -1,0 +1,407 @@
+"""What the coordinator's services ask of storage: values in, values out, one transaction per method.
+
+Every method is synchronous, safe to call from several threads, and commits before it returns. A move that
+lost its race raises `StateMoved`. `store/` implements this on SQLite and PostgreSQL; nothing else does.
+Times are Unix milliseconds, money integer micro-credits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hivemark.errors import ConflictError
+from hivemark.jobs.lifecycle import ExecutionEvent, ExecutionState, JobState
+
+
+class StateMoved(ConflictError):
+    """The row has moved on since it was read."""
+
+
+# ── jobs (T1, cancel) ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class NewExecution:
+    """One cell, unique by (job, question, persona, model, region, arm, repeat, replica) indices."""
+
+    id: str
+    question: int
+    persona: int
+    model: int
+    region_index: int
+    arm: int
+    repeat: int
+    replica: int
+    model_name: str | None
+    weights_sha256: str | None
+    region: str | None
+    hold_micro: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    id: str
+    account: str
+    signer: str  # base64 public key
+    spec_id: str
+    spec_raw: bytes
+    spec_message: bytes
+    spec_sha256: str
+    nonce: str
+    nonce_until_ms: int  # after this the age check refuses the spec anyway
+    idempotency_key: str | None
+    body_sha256: str
+    benchmark: str
+    visibility: str
+    min_success_rate: float
+    min_regions: int
+    created_ms: int
+    deadline_ms: int
+    requester: str  # pseudonym that stands in log entries
+    executions: tuple[NewExecution, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """`replayed`: the same idempotency key, signer and body had made this job before."""
+
+    job: str
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Counts of cells by state; the sum is `cells`. `regions_completed` counts regions with a success."""
+
+    cells: int
+    queued: int
+    leased: int
+    running: int
+    completed: int
+    failed: int
+    dead: int
+    cancelled: int
+    regions_completed: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    id: str
+    account: str
+    signer: str
+    spec_id: str
+    spec_raw: bytes
+    spec_sha256: str
+    benchmark: str
+    visibility: str
+    requester: str
+    min_success_rate: float
+    min_regions: int
+    state: JobState
+    version: int
+    created_ms: int
+    started_ms: int | None
+    finished_ms: int | None
+    deadline_ms: int
+    held_micro: int
+    settled_micro: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRow:
+    id: str
+    job: str
+    ordinal: int  # 0-based position within the job
+    question: int
+    persona: int
+    model: int
+    region_index: int
+    arm: int
+    repeat: int
+    replica: int
+    model_name: str | None
+    weights_sha256: str | None
+    region: str | None
+    state: ExecutionState
+    version: int
+    attempts: int
+    not_before_ms: int
+    hold_micro: int
+    queued_ms: int  # when it last became queued
+    finished_ms: int | None
+    attempt: str | None  # the current or deciding attempt
+    failure: str | None  # JSON {stage, code, message, transient}
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """One row of a job's event stream; `seq` is gapless per job and is the SSE id."""
+
+    job: str
+    seq: int
+    at_ms: int
+    name: str  # past tense: job_enqueued, execution_leased, execution_completed, job_completed …
+    body: str  # JSON
+
+
+# ── leases (T2), results (T3) ────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    id: str
+    execution: str
+    job: str
+    number: int  # 1..3
+    hive: str
+    lease_version: int
+    lease_until_ms: int
+    leased_ms: int
+    started_ms: int | None
+    finished_ms: int | None
+    queued_ms: int  # when the execution had been queued for this attempt
+    grant_sha256: str
+    outcome: str | None  # None while open; accepted | lost | cancelled
+    receipt: bytes | None  # the hive's envelope bytes
+    receipt_sha256: str | None
+    late_receipt_sha256: str | None
+    disclosure: str | None  # blob digest
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    log_entry: str | None  # id of the queued log row (see LogRow)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseCandidate:
+    """A queued execution that the asking hive may run."""
+
+    execution: ExecutionRow
+    job: JobRow
+
+
+@dataclass(frozen=True, slots=True)
+class NewLease:
+    """What T2 writes for one candidate; the attempt's number is the execution's `attempts` + 1."""
+
+    attempt: str
+    execution: str
+    execution_version: int
+    hive: str
+    epoch: int
+    lease_until_ms: int
+    grant_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewLogEntry:
+    """A row for the log queue. `leaf` is what goes into the tree; for private jobs `leaf` commits to `entry`
+    under `salt`."""
+
+    id: str
+    leaf: bytes
+    entry: bytes
+    salt: bytes | None
+    attempt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What T3 writes when a receipt is accepted for a live lease."""
+
+    attempt: str
+    lease_version: int
+    event: ExecutionEvent  # SUCCEEDED, FAILED_PERMANENT or FAILED_TRANSIENT
+    now_ms: int
+    receipt: bytes
+    receipt_sha256: str
+    disclosure: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    charge_micro: int
+    failure: str | None
+    not_before_ms: int  # earliest next lease when the execution is queued again
+    log: NewLogEntry
+    log_event_body: str  # JSON of the job event
+
+
+# ── hives ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class HiveModel:
+    name: str
+    weights_sha256: str | None
+    engine: str
+    quantisation: str | None
+    context_tokens: int | None
+    bytes: int | None
+    loaded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HiveRow:
+    id: str
+    public_key: str
+    name: str
+    owner: str  # account
+    region: str | None
+    status: str  # active | revoked
+    draining: bool
+    enrolled_ms: int
+    epoch: int
+    session_sha256: str | None
+    linked: bool
+    last_contact_ms: int | None
+    slots: int
+    devices: tuple[str, ...]
+    simulated: tuple[str, ...]
+    models: tuple[HiveModel, ...]
+    address: str | None  # as seen by the coordinator; never in an entry
+
+
+# ── log (T4–T6) ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    id: str
+    index: int | None
+    leaf: bytes
+    entry: bytes | None
+    salt: bytes | None
+    attempt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """The leader row. `size` counts assigned indices, `published_*` the newest signed checkpoint."""
+
+    epoch: int
+    size: int
+    published_size: int
+    published_root: bytes
+    published_checkpoint: str | None
+
+
+class JobStore(Protocol):
+    def submit(self, job: NewJob) -> Submitted: ...
+    def job(self, job_id: str) -> JobRow | None: ...
+    def jobs_by_spec_id(self, spec_id: str) -> Sequence[JobRow]: ...
+    def jobs(
+        self, *, account: str | None, public_only: bool, before: str | None, limit: int
+    ) -> Sequence[JobRow]: ...
+    def execution(self, execution_id: str) -> ExecutionRow | None: ...
+    def executions(
+        self, *, job: str | None, public_only: bool, before: str | None, limit: int
+    ) -> Sequence[ExecutionRow]: ...
+    def attempts(self, execution_id: str) -> Sequence[AttemptRow]: ...
+    def events_after(self, job_id: str, *, seq: int, limit: int) -> Sequence[JobEvent]: ...
+    def cancel(self, job_id: str, *, now_ms: int) -> Sequence[AttemptRow]: ...
+    def expire_jobs(self, *, now_ms: int, limit: int) -> int: ...
+
+
+class LeaseStore(Protocol):
+    def candidates(self, hive: str, *, now_ms: int, limit: int) -> Sequence[LeaseCandidate]: ...
+    def lease(self, leases: Sequence[NewLease], *, now_ms: int) -> Sequence[AttemptRow]: ...
+    def start(self, attempt: str, *, lease_version: int, now_ms: int) -> bool: ...
+    def renew(
+        self, hive: str, *, epoch: int, held: Sequence[tuple[str, int]], lease_until_ms: int
+    ) -> Sequence[str]: ...
+    def open_attempts(self, hive: str) -> Sequence[AttemptRow]: ...
+    def expired_attempts(self, *, now_ms: int, limit: int) -> Sequence[AttemptRow]: ...
+    def attempt(self, attempt_id: str) -> AttemptRow | None: ...
+
+
+class ResultStore(Protocol):
+    def record_result(self, result: Result) -> None: ...
+    def record_lost(
+        self,
+        attempt: str,
+        *,
+        lease_version: int,
+        now_ms: int,
+        not_before_ms: int,
+        reason: str,
+        log: NewLogEntry,
+    ) -> None: ...
+    def record_late(self, attempt: str, *, receipt_sha256: str, now_ms: int, log: NewLogEntry) -> bool: ...
+
+
+class LogStore(Protocol):
+    def log_state(self) -> LogState: ...
+    def lead(self, *, holder: str, now_ms: int, lease_ms: int) -> int | None: ...
+    def assign(self, *, epoch: int, limit: int) -> Sequence[LogRow]: ...
+    def log_rows(self, *, start: int, end: int) -> Sequence[LogRow]: ...
+    def publish(self, *, epoch: int, size: int, root: bytes, checkpoint: str) -> None: ...
+    def adopt(
+        self, *, epoch: int, start: int, leaves: Sequence[bytes], checkpoint: str, size: int, root: bytes
+    ) -> None: ...
+    def log_row(self, row_id: str) -> LogRow | None: ...
+    def log_row_by_index(self, index: int) -> LogRow | None: ...
+    def queue_entry(self, entry: NewLogEntry, *, now_ms: int) -> None: ...
+    def release(self, *, covered_size: int, now_ms: int, limit: int) -> int: ...
+
+
+class HiveStore(Protocol):
+    def add_join_token(self, token_sha256: str, *, owner: str, until_ms: int) -> None: ...
+    def enrol(self, hive: HiveRow, *, token_sha256: str, now_ms: int, log: NewLogEntry) -> HiveRow: ...
+    def hive(self, hive_id: str) -> HiveRow | None: ...
+    def hives(self) -> Sequence[HiveRow]: ...
+    def open_session(self, hive: str, *, session_sha256: str, address: str | None, now_ms: int) -> int: ...
+    def close_session(self, hive: str, *, epoch: int, now_ms: int) -> None: ...
+    def offer(
+        self,
+        hive: str,
+        *,
+        epoch: int,
+        name: str,
+        region: str | None,
+        slots: int,
+        models: Sequence[HiveModel],
+        devices: Sequence[str],
+        simulated: Sequence[str],
+        now_ms: int,
+    ) -> None: ...
+    def contact(self, hive: str, *, epoch: int, now_ms: int) -> bool: ...
+    def set_draining(self, hive: str, on: bool) -> None: ...
+    def revoke_hive(self, hive: str, *, now_ms: int, log: NewLogEntry) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    public_key: str
+    account: str
+    key_id: str
+    status: str  # active | revoked
+    added_ms: int
+
+
+class KeyStore(Protocol):
+    def trust(self, key: TrustedKey, *, grant_micro: int) -> None: ...
+    def trusted_key(self, public_key: str) -> TrustedKey | None: ...
+    def trusted_keys(self) -> Sequence[TrustedKey]: ...
+    def untrust(self, public_key: str, *, now_ms: int) -> None: ...
+    def balance(self, account: str) -> tuple[int, int, int]: ...  # available, held, pending
+
+
+class Store(JobStore, LeaseStore, ResultStore, LogStore, HiveStore, KeyStore, Protocol):
+    """Everything; services take the narrow ports they need."""
+
+    def ping(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class BlobStore(Protocol):
+    """Content-addressed, write-once. `put` returns after fsync of file and folder; digest is SHA-256 hex."""
+
+    def put(self, content: bytes) -> str: ...
+    def get(self, digest: str) -> bytes | None: ...
+    def ping(self) -> None: ...
+
+
+class TileStore(Protocol):
+    """Files of the log by path under its prefix (`tile/0/000`, `checkpoint`); writes are atomic and synced."""
+
+    def write(self, path: str, content: bytes) -> None: ...
+    def read(self, path: str) -> bytes | None: ...

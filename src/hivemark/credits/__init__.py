@@ -1,0 +1,1 @@
+"""Pure rules of the credit book: one implementation of every posting, integers only."""

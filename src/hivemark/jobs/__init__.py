@@ -1,0 +1,1 @@
+"""Pure rules of jobs: life cycles, cells, completion and effective requests."""
