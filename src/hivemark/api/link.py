@@ -217,7 +217,7 @@ class Disclosure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class ResultFrame(Message, tag="result"):
-    """The last frame of an attempt's POST: the signed receipt (DSSE envelope bytes, base64) and what opens it.
+    """The last frame of an attempt's POST: the signed receipt (DSSE envelope, base64) and what opens it.
 
     Delivered at least once; the coordinator recognises a repeated envelope by its digest.
     """
