@@ -85,7 +85,9 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class JobRow:
+class JobHead:
+    """A job without its counts, which cost a scan over its cells."""
+
     id: str
     account: str
     signer: str
@@ -103,6 +105,10 @@ class JobRow:
     started_ms: int | None
     finished_ms: int | None
     deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow(JobHead):
     held_micro: int
     settled_micro: int
     progress: Progress
@@ -177,7 +183,7 @@ class LeaseCandidate:
     """A queued execution that the asking hive may run."""
 
     execution: ExecutionRow
-    job: JobRow
+    job: JobHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,39 +291,78 @@ class LogState:
 
 
 class JobStore(Protocol):
-    def replayed(self, *, signer: str, idempotency_key: str, body_sha256: str) -> str | None: ...
-    def require_unused(self, *, signer: str, spec_id: str, nonce: str) -> None: ...
-    def submit(self, job: NewJob) -> Submitted: ...
+    """T1, cancelling, the deadline, and what people read about jobs."""
+
+    def submit(self, job: NewJob) -> Submitted:
+        """T1. In this order: same idempotency key and signer (same body → replay, other body →
+        `UnsatisfiableError` `idempotency_key_reused`), `job_id_taken` and `nonce_repeated`
+        (`ConflictError`), `balance_too_low` (`PaymentRequiredError`)."""
+        ...
+
     def job(self, job_id: str) -> JobRow | None: ...
     def jobs_by_spec_id(self, spec_id: str) -> Sequence[JobRow]: ...
     def jobs(
         self, *, account: str | None, public_only: bool, before: str | None, limit: int
-    ) -> Sequence[JobRow]: ...
+    ) -> Sequence[JobRow]:
+        """Newest first; both filters narrow; `before` is the id of the last row of the page before."""
+        ...
+
     def execution(self, execution_id: str) -> ExecutionRow | None: ...
     def executions(
         self, *, job: str | None, public_only: bool, before: str | None, limit: int
-    ) -> Sequence[ExecutionRow]: ...
+    ) -> Sequence[ExecutionRow]:
+        """Of one job by ordinal, else newest job first; `before` as in `jobs`."""
+        ...
+
     def attempts(self, execution_id: str) -> Sequence[AttemptRow]: ...
-    def attempts_of(self, attempt_ids: Sequence[str]) -> Sequence[AttemptRow]: ...
     def events_after(self, job_id: str, *, seq: int, limit: int) -> Sequence[JobEvent]: ...
-    def cancel(self, job_id: str, *, now_ms: int) -> Sequence[AttemptRow]: ...
-    def expire_jobs(self, *, now_ms: int, limit: int) -> Sequence[AttemptRow]: ...
+    def cancel(self, job_id: str, *, now_ms: int) -> Sequence[AttemptRow]:
+        """Cancel every cell that is not final, give the holds back, end the job; answers the attempts that
+        were open (outcome now `cancelled`), whose entries the caller queues. A final job: nothing happens."""
+        ...
+
+    def expire_jobs(self, *, now_ms: int, limit: int) -> int:
+        """End the queued cells of jobs past their deadline; answers how many jobs were touched. Open
+        attempts end by themselves: `renew` extends no lease that already reaches past the deadline."""
+        ...
 
 
 class LeaseStore(Protocol):
-    def candidates(self, hive: str, *, now_ms: int, limit: int) -> Sequence[LeaseCandidate]: ...
-    def lease(self, leases: Sequence[NewLease], *, now_ms: int) -> Sequence[AttemptRow]: ...
-    def start(self, attempt: str, *, lease_version: int, now_ms: int) -> bool: ...
+    """T2 and the life of a lease."""
+
+    def candidates(self, hive: str, *, now_ms: int, limit: int) -> Sequence[LeaseCandidate]:
+        """Queued cells this hive may run (its digests, or names where unpinned; its region), due, before
+        their deadline; oldest jobs first and of each job at most a fair share of `limit` unless it is alone.
+        Nothing when the hive is revoked or draining."""
+        ...
+
+    def lease(self, leases: Sequence[NewLease], *, now_ms: int) -> Sequence[AttemptRow]:
+        """T2, in one transaction; answers the ones that were won. `StateMoved` when the epoch is old."""
+        ...
+
+    def start(self, attempt: str, *, lease_version: int, now_ms: int) -> bool:
+        """leased → running; False when the lease has moved or had started."""
+        ...
+
     def renew(
         self, hive: str, *, epoch: int, held: Sequence[tuple[str, int]], lease_until_ms: int
-    ) -> Sequence[str]: ...
+    ) -> Sequence[str]:
+        """Extend the leases in `held` (attempt, lease_version) that still stand; answers their attempts.
+        `StateMoved` when the epoch is old. What is not in the answer has moved: the hive drops it."""
+        ...
+
     def open_attempts(self, hive: str) -> Sequence[AttemptRow]: ...
     def expired_attempts(self, *, now_ms: int, limit: int) -> Sequence[AttemptRow]: ...
     def attempt(self, attempt_id: str) -> AttemptRow | None: ...
 
 
 class ResultStore(Protocol):
-    def record_result(self, result: Result) -> None: ...
+    """T3: one attempt ends, in one of three ways; each also queues the attempt's log entry."""
+
+    def record_result(self, result: Result) -> None:
+        """`StateMoved` when the attempt is not open under this lease version; record it late then."""
+        ...
+
     def record_lost(
         self,
         attempt: str,
@@ -327,32 +372,71 @@ class ResultStore(Protocol):
         not_before_ms: int,
         reason: str,
         log: NewLogEntry,
-    ) -> None: ...
-    def record_late(self, attempt: str, *, receipt_sha256: str, now_ms: int, log: NewLogEntry) -> bool: ...
+    ) -> None:
+        """The lease ended without a receipt: queued again, or dead after the last attempt. `StateMoved` as
+        above."""
+        ...
+
+    def record_late(self, attempt: str, *, receipt_sha256: str, now_ms: int, log: NewLogEntry) -> bool:
+        """A receipt for a lease that has moved: logged, never paid. False when this envelope, or another
+        late one for the attempt, was recorded before."""
+        ...
 
 
 class LogStore(Protocol):
+    """T4–T6. A call under an epoch that is no longer the leader's raises `StateMoved`."""
+
     def log_state(self) -> LogState: ...
-    def lead(self, *, holder: str, now_ms: int, lease_ms: int) -> int | None: ...
-    def assign(self, *, epoch: int, limit: int) -> Sequence[LogRow]: ...
-    def log_rows(self, *, start: int, end: int) -> Sequence[LogRow]: ...
-    def publish(self, *, epoch: int, size: int, root: bytes, checkpoint: str) -> None: ...
+    def lead(self, *, holder: str, now_ms: int, lease_ms: int) -> int | None:
+        """Take or renew leadership; the epoch, or None while another holder's lease runs. `holder` is unique
+        to a run of a process: a name used twice would not be fenced."""
+        ...
+
+    def assign(self, *, epoch: int, limit: int) -> Sequence[LogRow]:
+        """T4: give queued rows the next indices, durably, before any tile is written. Rows come with leaf
+        only."""
+        ...
+
+    def log_rows(self, *, start: int, end: int) -> Sequence[LogRow]:
+        """Rows with start <= index < end by index, leaf only."""
+        ...
+
+    def publish(self, *, epoch: int, size: int, root: bytes, checkpoint: str) -> None:
+        """T5."""
+        ...
+
     def adopt(
         self, *, epoch: int, start: int, leaves: Sequence[bytes], checkpoint: str, size: int, root: bytes
-    ) -> None: ...
+    ) -> None:
+        """Take over entries that the tiles have and the database (restored from an older copy) has not;
+        in pieces; the checkpoint counts as published with the piece that reaches `size`."""
+        ...
+
     def log_row(self, row_id: str) -> LogRow | None: ...
-    def log_rows_of(self, row_ids: Sequence[str]) -> Sequence[LogRow]: ...
     def log_row_by_index(self, index: int) -> LogRow | None: ...
     def queue_entry(self, entry: NewLogEntry, *, now_ms: int) -> None: ...
-    def release(self, *, covered_size: int, now_ms: int, limit: int) -> int: ...
+    def release(self, *, covered_size: int, now_ms: int, limit: int) -> int:
+        """T6: pay what entries below `covered_size` settled, at most `limit` entries per call; answers how
+        many entries were passed."""
+        ...
 
 
 class HiveStore(Protocol):
+    """Machines: enrolment, sessions, offers."""
+
     def add_join_token(self, token_sha256: str, *, owner: str, until_ms: int) -> None: ...
-    def enrol(self, hive: HiveRow, *, token_sha256: str, now_ms: int, log: NewLogEntry) -> HiveRow: ...
+    def enrol(self, hive: HiveRow, *, token_sha256: str, now_ms: int, log: NewLogEntry) -> HiveRow:
+        """Spend the token (once; the same hive may repeat) and make the hive; its owner is the token's.
+        `ForbiddenError` with `join_token_invalid` or `hive_revoked`. A hive that is already active is
+        answered as it stands, without a second entry."""
+        ...
+
     def hive(self, hive_id: str) -> HiveRow | None: ...
     def hives(self) -> Sequence[HiveRow]: ...
-    def open_session(self, hive: str, *, session_sha256: str, address: str | None, now_ms: int) -> int: ...
+    def open_session(self, hive: str, *, session_sha256: str, address: str | None, now_ms: int) -> int:
+        """Begin the next epoch; `ForbiddenError` `hive_revoked`, `NotFoundError` `unknown_hive`."""
+        ...
+
     def close_session(self, hive: str, *, epoch: int, now_ms: int) -> None: ...
     def offer(
         self,
@@ -366,8 +450,14 @@ class HiveStore(Protocol):
         devices: Sequence[str],
         simulated: Sequence[str],
         now_ms: int,
-    ) -> None: ...
-    def contact(self, hive: str, *, epoch: int, now_ms: int) -> bool: ...
+    ) -> None:
+        """Replace what the hive offers; `StateMoved` when the epoch is old."""
+        ...
+
+    def contact(self, hive: str, *, epoch: int, now_ms: int) -> bool:
+        """Note that the hive spoke; False when the epoch is old."""
+        ...
+
     def set_draining(self, hive: str, on: bool) -> None: ...
     def revoke_hive(self, hive: str, *, now_ms: int, log: NewLogEntry) -> None: ...
 
@@ -382,11 +472,18 @@ class TrustedKey:
 
 
 class KeyStore(Protocol):
-    def trust(self, key: TrustedKey, *, grant_micro: int) -> None: ...
+    """Keys that may submit, and the credits behind them."""
+
+    def trust(self, key: TrustedKey, *, grant_micro: int) -> None:
+        """Trust (again); the grant is minted once per key."""
+        ...
+
     def trusted_key(self, public_key: str) -> TrustedKey | None: ...
     def trusted_keys(self) -> Sequence[TrustedKey]: ...
     def untrust(self, public_key: str, *, now_ms: int) -> None: ...
-    def balance(self, account: str) -> tuple[int, int, int]: ...  # available, held, pending
+    def balance(self, account: str) -> tuple[int, int, int]:
+        """Available, held in escrow for the account's jobs, pending for the account's hives."""
+        ...
 
 
 class Store(JobStore, LeaseStore, ResultStore, LogStore, HiveStore, KeyStore, Protocol):
