@@ -293,6 +293,15 @@ class LogState:
 class JobStore(Protocol):
     """T1, cancelling, the deadline, and what people read about jobs."""
 
+    def replayed(self, *, signer: str, idempotency_key: str, body_sha256: str) -> str | None:
+        """The job this key had made with this body; None when the key is new; with another body
+        `UnsatisfiableError` `idempotency_key_reused`. A look before `submit`, which checks again."""
+        ...
+
+    def require_unused(self, *, signer: str, spec_id: str, nonce: str) -> None:
+        """`job_id_taken`, then `nonce_repeated` (`ConflictError`). A look before `submit`, as above."""
+        ...
+
     def submit(self, job: NewJob) -> Submitted:
         """T1. In this order: same idempotency key and signer (same body → replay, other body →
         `UnsatisfiableError` `idempotency_key_reused`), `job_id_taken` and `nonce_repeated`
@@ -315,6 +324,10 @@ class JobStore(Protocol):
         ...
 
     def attempts(self, execution_id: str) -> Sequence[AttemptRow]: ...
+    def attempts_of(self, attempt_ids: Sequence[str]) -> Sequence[AttemptRow]:
+        """In any order; unknown ids are left out."""
+        ...
+
     def events_after(self, job_id: str, *, seq: int, limit: int) -> Sequence[JobEvent]: ...
     def cancel(self, job_id: str, *, now_ms: int) -> Sequence[AttemptRow]:
         """Cancel every cell that is not final, give the holds back, end the job; answers the attempts that
@@ -413,6 +426,10 @@ class LogStore(Protocol):
         ...
 
     def log_row(self, row_id: str) -> LogRow | None: ...
+    def log_rows_of(self, row_ids: Sequence[str]) -> Sequence[LogRow]:
+        """In any order; unknown ids are left out."""
+        ...
+
     def log_row_by_index(self, index: int) -> LogRow | None: ...
     def queue_entry(self, entry: NewLogEntry, *, now_ms: int) -> None: ...
     def release(self, *, covered_size: int, now_ms: int, limit: int) -> int:
