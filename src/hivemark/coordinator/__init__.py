@@ -1,1 +1,4 @@
-"""The service: gateway, jobs, placement, credits and log; decisions are made here and nowhere else."""
+"""The coordinator: HTTP shells over synchronous services over ports; `main` is the only wiring.
+
+Decisions are made here; no model is run here, and nothing here imports NumPy.
+"""

@@ -5,7 +5,7 @@ lost its race raises `StateMoved`. `store/` implements this on SQLite and Postgr
 Times are Unix milliseconds, money integer micro-credits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -503,8 +503,21 @@ class KeyStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is: jobs and executions by state, log rows without an index."""
+
+    jobs: Mapping[JobState, int]
+    executions: Mapping[ExecutionState, int]
+    log_queue: int
+
+
 class Store(JobStore, LeaseStore, ResultStore, LogStore, HiveStore, KeyStore, Protocol):
     """Everything; services take the narrow ports they need."""
+
+    def counts(self) -> Counts:
+        """For the metrics; a scan, so the caller asks rarely."""
+        ...
 
     def ping(self) -> None: ...
     def close(self) -> None: ...

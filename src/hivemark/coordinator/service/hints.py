@@ -1,0 +1,29 @@
+"""Wake-ups: hints that something changed. Losing one loses time, never work."""
+
+from typing import Final, Protocol
+
+QUEUE: Final = "queue"
+LOG: Final = "log"
+
+
+def of_job(job_id: str) -> str:
+    """The topic of one job's event stream."""
+    return f"job:{job_id}"
+
+
+def of_hive(hive_id: str) -> str:
+    """The topic of one hive's link: a slot is free, or an attempt was called off."""
+    return f"hive:{hive_id}"
+
+
+class Hints(Protocol):
+    """Where services announce changes; may be called from any thread."""
+
+    def notify(self, topic: str) -> None: ...
+
+
+class NoHints:
+    """For callers that poll, such as the simulator."""
+
+    def notify(self, topic: str) -> None:
+        """Nobody waits."""
