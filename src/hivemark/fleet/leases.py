@@ -1,0 +1,61 @@
+"""How long a lease holds, and what becomes of the attempts of a hive that has come back.
+
+A lease is renewed by every heartbeat that names it, so it outlives four lost heartbeats but not a dead hive.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+LEASE_TTL_S: Final = 15
+HEARTBEAT_S: Final = 3
+LINK_LOST_AFTER_S: Final = 10
+"""A link silent for this long is lost: both ends close it. Chat attempts end, job attempts go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An attempt that a hive says it holds; `finished` when its receipt waits to be delivered."""
+
+    attempt: str
+    lease_version: int
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What a hive that has come back is told (`proceed`, `drop`), and which of its leases are gone
+    (`lost`), each in the order given."""
+
+    proceed: tuple[str, ...]
+    drop: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+def lease_until_ms(now_ms: int) -> int:
+    """When a lease granted or renewed now ends."""
+    return now_ms + LEASE_TTL_S * 1_000
+
+
+def is_expired(until_ms: int, now_ms: int) -> bool:
+    """The last millisecond of a lease is the one before `until_ms`."""
+    return now_ms >= until_ms
+
+
+def reconcile(held: Iterable[Held], open_attempts: Mapping[str, int]) -> Reconciliation:
+    """Compare what a hive holds with its open attempts (id → lease version).
+
+    A finished attempt always proceeds: its receipt is wanted even when the lease has moved, as `late`.
+    What is open and not held was lost with the connection. Only a hive's complete list may be compared: a
+    heartbeat crosses new leases on the way, a `Reconcile` cannot.
+    """
+    held = tuple(held)
+    goes_on = {
+        item.attempt: item.finished or open_attempts.get(item.attempt) == item.lease_version for item in held
+    }
+    current = {item.attempt for item in held if open_attempts.get(item.attempt) == item.lease_version}
+    return Reconciliation(
+        proceed=tuple(attempt for attempt, on in goes_on.items() if on),
+        drop=tuple(attempt for attempt, on in goes_on.items() if not on),
+        lost=tuple(attempt for attempt in open_attempts if attempt not in current),
+    )
