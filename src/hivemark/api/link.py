@@ -28,7 +28,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
 # ── handshake ────────────────────────────────────────────────────────────────────────────────────
 
 
-class Hello(Message, tag="hello"):
+class Hello(Message, frozen=True, tag="hello"):
     """Hive → coordinator, first. `nonce` is base64 of 32 random bytes."""
 
     protocol: int
@@ -38,7 +38,7 @@ class Hello(Message, tag="hello"):
     software: str
 
 
-class Challenge(Message, tag="challenge"):
+class Challenge(Message, frozen=True, tag="challenge"):
     """Coordinator → hive: the service key signs the transcript (docs/spec/link 2.3)."""
 
     network: str
@@ -47,13 +47,13 @@ class Challenge(Message, tag="challenge"):
     signature: str
 
 
-class Proof(Message, tag="proof"):
+class Proof(Message, frozen=True, tag="proof"):
     """Hive → coordinator: the hive key signs the same transcript under its own domain."""
 
     signature: str
 
 
-class Welcome(Message, tag="welcome"):
+class Welcome(Message, frozen=True, tag="welcome"):
     """Coordinator → hive: the link stands. `session_token` authorises this epoch's result POSTs."""
 
     epoch: int
@@ -63,7 +63,7 @@ class Welcome(Message, tag="welcome"):
     now_ms: int
 
 
-class Refused(Message, tag="refused"):
+class Refused(Message, frozen=True, tag="refused"):
     """Coordinator → hive, instead of any of the above; the connection closes. Codes: `unknown_hive`,
     `revoked`, `handshake_failed`, `protocol_unsupported`, `maintenance`."""
 
@@ -87,7 +87,7 @@ class OfferedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     loaded: bool = False
 
 
-class Offer(Message, tag="offer"):
+class Offer(Message, frozen=True, tag="offer"):
     """What the hive can do; sent after each welcome and whenever it changes."""
 
     name: str
@@ -106,20 +106,20 @@ class HeldAttempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     finished: bool
 
 
-class Reconcile(Message, tag="reconcile"):
+class Reconcile(Message, frozen=True, tag="reconcile"):
     """First message after a welcome: everything the hive holds. The answer is `Verdicts`."""
 
     held: tuple[HeldAttempt, ...]
 
 
-class Started(Message, tag="started"):
+class Started(Message, frozen=True, tag="started"):
     """The engine has begun this attempt."""
 
     attempt: str
     lease_version: int
 
 
-class Declined(Message, tag="declined"):
+class Declined(Message, frozen=True, tag="declined"):
     """The hive gives a lease back without having run anything."""
 
     attempt: str
@@ -128,7 +128,7 @@ class Declined(Message, tag="declined"):
     message: str
 
 
-class Heartbeat(Message, tag="heartbeat"):
+class Heartbeat(Message, frozen=True, tag="heartbeat"):
     """Every `heartbeat_s`; renews the lease of every attempt it names."""
 
     held: tuple[HeldAttempt, ...]
@@ -138,7 +138,7 @@ class Heartbeat(Message, tag="heartbeat"):
 # ── coordinator → hive ───────────────────────────────────────────────────────────────────────────
 
 
-class Lease(Message, tag="lease"):
+class Lease(Message, frozen=True, tag="lease"):
     """Permission and duty to run one attempt until `lease_until_ms` (renewed by heartbeats).
 
     `grant` is the signed value (`protocol/grant.py`), `request` the effective request: `{model, messages,
@@ -159,7 +159,7 @@ class Lease(Message, tag="lease"):
     run_timeout_s: float
 
 
-class Verdicts(Message, tag="verdicts"):
+class Verdicts(Message, frozen=True, tag="verdicts"):
     """Which held attempts go on and which stop: the answer to `Reconcile`, and to a heartbeat that names
     an attempt whose lease has moved."""
 
@@ -167,13 +167,13 @@ class Verdicts(Message, tag="verdicts"):
     drop: tuple[str, ...]
 
 
-class Cancel(Message, tag="cancel"):
+class Cancel(Message, frozen=True, tag="cancel"):
     """Stop this attempt; no receipt is wanted."""
 
     attempt: str
 
 
-class Drain(Message, tag="drain"):
+class Drain(Message, frozen=True, tag="drain"):
     """Finish what runs, expect no more leases (`on`), or expect them again (not `on`)."""
 
     on: bool
@@ -216,7 +216,7 @@ class Disclosure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     question_salt: str | None = None
 
 
-class ResultFrame(Message, tag="result"):
+class ResultFrame(Message, frozen=True, tag="result"):
     """The last frame of an attempt's POST: the signed receipt (DSSE envelope, base64) and what opens it.
 
     Delivered at least once; the coordinator recognises a repeated envelope by its digest.
