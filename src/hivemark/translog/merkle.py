@@ -75,7 +75,7 @@ def reader_of_leaves(leaves: Sequence[bytes]) -> HashReader:
 
 
 def range_hash(start: int, end: int, read: HashReader) -> bytes:
-    """The root over leaves start … end−1; `start` is a multiple of the largest power of two below the width."""
+    """The root over leaves start … end−1, where `start` is where a subtree of that width may begin."""
     hashes = []
     while start < end:
         level = (end - start).bit_length() - 1
