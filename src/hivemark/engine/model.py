@@ -15,6 +15,7 @@ from hivemark.engine.tokenizer import Tokenizer, Vocabulary
 from hivemark.errors import InvalidError
 
 HASH_CHUNK_BYTES: Final = 1 << 20
+FLOAT_BYTES: Final = 4
 # Characters Unicode reserves for use inside programs: one that no message holds marks control texts.
 NONCHARACTERS: Final = tuple(chr(code) for code in range(0xFDD0, 0xFDF0))
 
@@ -50,6 +51,12 @@ class Model:
     tokenizer: Tokenizer
     template: ChatTemplate | None
     context_tokens: int
+
+    @property
+    def cache_bytes(self) -> int:
+        """What the keys and values of a full context take."""
+        per_token = 2 * self.shape.layers * self.shape.kv_heads * self.shape.head_width * FLOAT_BYTES
+        return self.context_tokens * per_token
 
     def session(self) -> Session:
         """An empty sequence."""
