@@ -1,0 +1,90 @@
+"""How a command ends: exit codes, and errors told as what happened, the facts, and what to do next."""
+
+import json
+import sys
+import traceback
+from typing import Final, NoReturn
+
+import typer
+
+from hivemark.errors import HivemarkError, Kind
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNVERIFIED: Final = 3
+EXIT_INTERRUPTED: Final = 130
+
+# What to do next where the error itself has no hint; by code, then by kind.
+NEXT_BY_CODE: Final = {
+    "answer_timeout": "hivemark status, then hivemark logs coordinator",
+    "balance_too_low": "lower --repeats or --max-tokens, or ask the operator for credits",
+    "coordinator_unreachable": "hivemark up (or name another one with --url)",
+    "job_id_taken": "give the job another id (--id)",
+    "key_file_exists": "hivemark keys show",
+    "key_file_missing": "hivemark keys new",
+    "key_not_trusted": "hivemark keys show; then on the coordinator's machine hivemark keys trust PUBLIC_KEY",
+    "unknown_model": "hivemark models",
+    "unknown_question": "hivemark run --list-questions",
+}
+NEXT_BY_KIND: Final = {
+    Kind.UNAUTHENTICATED: "hivemark keys show (which key signs here), or --home of another account",
+    Kind.UNVERIFIED: "do not use this result; fetch it again with hivemark jobs receipts JOB",
+    Kind.UNAVAILABLE: "hivemark status",
+    Kind.DEADLINE: "hivemark status",
+    Kind.BAD_UPSTREAM: "hivemark doctor",
+    Kind.INTERNAL: "hivemark doctor, then hivemark logs",
+    Kind.OVER_LIMIT: "wait a little and try again",
+}
+
+
+def exit_code_of(error: HivemarkError) -> int:
+    """3 when something did not verify, 1 for everything else that has a name."""
+    return EXIT_UNVERIFIED if error.kind is Kind.UNVERIFIED else EXIT_FAILED
+
+
+def next_step(error: HivemarkError) -> str | None:
+    """The best advice there is: the error's own, then by code, then by kind."""
+    return error.hint or NEXT_BY_CODE.get(error.code) or NEXT_BY_KIND.get(error.kind)
+
+
+def report_error(error: HivemarkError, *, as_json: bool) -> None:
+    """To people on stderr in two or three lines; with `--json` as one last object on stdout."""
+    advice = next_step(error)
+    if as_json:
+        facts = {"code": error.code, "kind": error.kind, "message": error.message, "field": error.field}
+        print(json.dumps({"error": {**facts, "next": advice}}, ensure_ascii=False), flush=True)
+        return
+    place = f"{error.field}: " if error.field else ""
+    _print_error(f"{place}{error.message}", f"({error.code})")
+    if advice:
+        _print_next(advice)
+
+
+def report_bug(error: Exception, *, as_json: bool) -> None:
+    """A fault that has no name is ours: the trace goes to stderr, the object or the line after it."""
+    traceback.print_exception(error, file=sys.stderr)
+    if as_json:
+        facts = {"code": "internal", "kind": Kind.INTERNAL, "message": f"{type(error).__name__}: {error}"}
+        print(json.dumps({"error": facts}, ensure_ascii=False), flush=True)
+        return
+    _print_error(f"a fault in hivemark itself: {type(error).__name__}: {error}", "(internal)")
+    _print_next("hivemark doctor; please report the lines above")
+
+
+def fail(message: str, *, next_command: str | None = None, code: int = EXIT_FAILED) -> NoReturn:
+    """End the command with one line of what happened and one of what to do."""
+    _print_error(message, "")
+    if next_command:
+        _print_next(next_command)
+    raise typer.Exit(code)
+
+
+def _print_error(message: str, detail: str) -> None:
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(f"{message} {detail}".rstrip(), err=True)
+
+
+def _print_next(advice: str) -> None:
+    typer.secho("next: ", fg="cyan", bold=True, nl=False, err=True)
+    typer.echo(advice, err=True)

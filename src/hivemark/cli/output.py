@@ -1,0 +1,47 @@
+"""Two ways of speaking: tables and colours to a person, plain lines and JSON to everything else."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a command speaks; with `as_json` stdout carries the result alone, stderr the rest."""
+
+    as_json: bool
+    people: Console
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a display may redraw itself: on a terminal only."""
+        return self.people.is_terminal and not self.people.is_dumb_terminal
+
+    def say(self, *parts: object, style: str | None = None) -> None:
+        """A line for people."""
+        self.people.print(*parts, style=style, highlight=False, soft_wrap=True)
+
+    def show(self, renderable: object) -> None:
+        """A table or the like, for people."""
+        self.people.print(renderable)
+
+    def result(self, value: dict[str, Any]) -> None:
+        """The one object that a program reads, on one line; nothing for people."""
+        if self.as_json:
+            print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def open_output(*, as_json: bool) -> Output:
+    """The output of one command."""
+    return Output(as_json=as_json, people=Console(stderr=as_json, highlight=False))
+
+
+def plain_table(*columns: str, title: str | None = None, numbers: tuple[str, ...] = ()) -> Table:
+    """A table in the one look they all have; the columns named in `numbers` stand to the right."""
+    table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", header_style="dim")
+    return table
