@@ -7,7 +7,7 @@ is cancelled, and with it the generation within one token.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Final
 
@@ -33,7 +33,7 @@ class ChatEndpoint:
         self._generator = generator
         self._identity = identity
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read_body(receive)
         if body is None:
             return
@@ -62,7 +62,7 @@ class ChatEndpoint:
 
 
 async def _send_whole(
-    send: Send, answer: Answer, prepared: Prepared, first: Piece, rest: AsyncIterator[Prepared | Piece]
+    send: Send, answer: Answer, prepared: Prepared, first: Piece, rest: AsyncGenerator[Prepared | Piece, None]
 ) -> None:
     pieces = [first]
     async for piece in rest:
@@ -80,7 +80,7 @@ async def _send_stream(
     request: ChatRequest,
     prepared: Prepared,
     first: Piece,
-    rest: AsyncIterator[Prepared | Piece],
+    rest: AsyncGenerator[Prepared | Piece, None],
 ) -> None:
     """Chunks in OpenAI's order: role, content, finish, usage if asked for, `[DONE]`.
 
@@ -103,8 +103,8 @@ async def _chunks(
     request: ChatRequest,
     prepared: Prepared,
     first: Piece,
-    rest: AsyncIterator[Prepared | Piece],
-) -> AsyncIterator[JsonObject]:
+    rest: AsyncGenerator[Prepared | Piece, None],
+) -> AsyncGenerator[JsonObject, None]:
     """A content chunk for every piece with text; the ids of pieces without wait for the next chunk."""
     unsent: list[Piece] = []
     completion_tokens = 0

@@ -7,7 +7,7 @@ generation: the thread looks before each token and each pass over a prompt.
 import asyncio
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -73,8 +73,8 @@ class Generator:
         finally:
             self._turn.release()
 
-    async def pieces(self, request: ChatRequest) -> AsyncIterator[Prepared | Piece]:
-        """First what was settled, then the pieces. Raises what the engine raises; leaving it ends the work."""
+    async def pieces(self, request: ChatRequest) -> AsyncGenerator[Prepared | Piece, None]:
+        """First what was settled, then the pieces. Raises what the engine raises; leaving ends the work."""
         loop = asyncio.get_running_loop()
         inbox: asyncio.Queue[Prepared | Piece | HivemarkError | None] = asyncio.Queue()
         left = threading.Event()
