@@ -15,7 +15,7 @@ NOOP_MICRO: Final = 100
 """Hold and charge of a cell that runs no model: what its receipt and log entry cost."""
 
 _TEMPLATE_TOKENS_MAX: Final = 64  # what a chat template adds around the messages
-_CREDITS: Final = re.compile(r"(?a:(\d{1,10})(?:\.(\d{1,6}))?)")
+_CREDITS: Final = re.compile(r"(0|[1-9][0-9]{0,9})(?:\.([0-9]{1,6}))?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,9 @@ def test_an_amount_is_read_exactly(text: str, micro: int) -> None:
     assert parse_credits(text) == micro
 
 
-@pytest.mark.parametrize("text", ["", ".5", "1.", "-1", "+1", "1e3", "1.2345678", " 1", "1_0", "١", "1\n"])
+@pytest.mark.parametrize(
+    "text", ["", ".5", "1.", "-1", "+1", "1e3", "1.2345678", " 1", "1_0", "١", "1\n", "01"]
+)
 def test_what_is_no_plain_decimal_is_refused(text: str) -> None:
     with pytest.raises(InvalidError, match="no amount of credits"):
         parse_credits(text)
