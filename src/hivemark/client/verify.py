@@ -1,0 +1,325 @@
+"""Offline verification of what a user holds: bundles and signed JobSpecs (spec/verify).
+
+Keys come from a pinned policy and from nowhere else. Without one the same steps run, the signatures of log,
+witnesses and service stay unchecked, and the verdict says so.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from hivemark.errors import HivemarkError, UnverifiedError
+from hivemark.protocol.acceptance import Acceptance, parse_acceptance, verify_acceptance
+from hivemark.protocol.bundle import BUNDLE_BYTES_MAX, Bundle, Disclosed, parse_bundle
+from hivemark.protocol.canonical import encode_canonical
+from hivemark.protocol.commitment import verify_commitment
+from hivemark.protocol.entry import AttemptEntry, encode_private, parse_entry
+from hivemark.protocol.jobspec import SignedJobSpec, parse_jobspec, verify_jobspec
+from hivemark.protocol.keys import PublicKey
+from hivemark.protocol.receipt import Receipt, verify_receipt
+from hivemark.protocol.strictjson import JsonObject, parse_json_object
+from hivemark.translog.checkpoint import Checkpoint
+from hivemark.translog.merkle import leaf_hash
+from hivemark.translog.policy import Policy
+from hivemark.translog.tlogproof import TlogProof, parse_tlog_proof, verify_tlog_proof
+
+EXIT_VERIFIED: Final = 0
+EXIT_NOT_VERIFIED: Final = 3
+_DEPTH_MAX: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One step that held, and what it established."""
+
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Every step held. `signers_known` is False when there was no policy to say whose signatures count.
+
+    `levels` are the labels of spec/verify 3 in their exact words; nothing stronger was shown.
+    """
+
+    kind: str
+    signers_known: bool
+    checks: tuple[Check, ...]
+    levels: tuple[str, ...] = ()
+    acceptance: Acceptance | None = None
+    receipt: Receipt | None = None
+
+    def to_json(self) -> JsonObject:
+        """The object that `verify --json` prints for this document."""
+        value: JsonObject = {
+            "kind": self.kind,
+            "verified": self.signers_known,
+            "signers_known": self.signers_known,
+            "checks": [{"name": check.name, "detail": check.detail} for check in self.checks],
+            "levels": list(self.levels),
+        }
+        if self.acceptance is not None:
+            value["outcome"] = self.acceptance.outcome
+            value["job"] = self.acceptance.job
+            value["execution"] = self.acceptance.execution
+            value["attempt"] = self.acceptance.attempt
+            value["hive"] = self.acceptance.hive.id
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentResult:
+    """What became of one named document: a verdict, or the first check that failed."""
+
+    name: str
+    verdict: Verdict | None
+    error: HivemarkError | None
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether everything held and the signers are known."""
+        return self.verdict is not None and self.verdict.signers_known
+
+    def to_json(self) -> JsonObject:
+        """The object that `verify --json` prints for this document."""
+        if self.verdict is not None:
+            return {"file": self.name, **self.verdict.to_json()}
+        assert self.error is not None
+        return {"file": self.name, "verified": False, "code": self.error.code, "message": str(self.error)}
+
+
+def verify_documents(
+    documents: Sequence[tuple[str, bytes]], policy: Policy | None
+) -> tuple[DocumentResult, ...]:
+    """Check each (name, bytes) by itself; one that fails does not keep the others from being checked."""
+    return tuple(_result(name, raw, policy) for name, raw in documents)
+
+
+def exit_code_of(results: Sequence[DocumentResult]) -> int:
+    """`EXIT_VERIFIED` when all were verified and there was at least one, else `EXIT_NOT_VERIFIED`."""
+    return EXIT_VERIFIED if results and all(r.is_verified for r in results) else EXIT_NOT_VERIFIED
+
+
+def verify_document(raw: bytes, policy: Policy | None) -> Verdict:
+    """A bundle or a signed JobSpec, told apart by the member `bundle`; raises `UnverifiedError`."""
+    with _failing_as("document_malformed"):
+        value = parse_json_object(raw, bytes_max=BUNDLE_BYTES_MAX, depth_max=_DEPTH_MAX)
+    if "bundle" not in value:
+        return verify_jobspec_file(raw)
+    with _failing_as("bundle_malformed"):
+        bundle = parse_bundle(raw)
+    return verify_bundle(bundle, policy)
+
+
+def verify_jobspec_file(raw: bytes) -> Verdict:
+    """A signed JobSpec by itself; whose key it is, is for the reader to recognise."""
+    steps = _Steps()
+    signed = _verify_spec(raw, steps)
+    steps.passed("signer", f"{signed.public_key.fingerprint}; no policy says whose key this is")
+    return Verdict(kind="jobspec", signers_known=False, checks=tuple(steps.checks))
+
+
+def verify_bundle(bundle: Bundle, policy: Policy | None) -> Verdict:
+    """Spec/verify 2; raises `UnverifiedError` whose code names the first step that failed, nothing else."""
+    steps = _Steps()
+    entry, proof = _parse_entry_and_proof(bundle)  # 2.1
+    checkpoint = _verify_inclusion(bundle, proof, steps)  # 2.2
+    levels = _verify_checkpoint(proof, policy, steps)  # 2.3
+    acceptance = _verify_acceptance(entry, policy, steps)  # 2.4
+    receipt = _verify_receipt(entry, acceptance, steps)  # 2.5
+    if receipt is not None:
+        _require_agreement(acceptance, receipt, checkpoint, steps)  # 2.6
+    if bundle.spec is not None:
+        _require_spec(bundle.spec, acceptance, receipt, steps)  # 2.7
+    _require_disclosed(bundle, acceptance, receipt, steps)  # 2.8
+    return Verdict(
+        kind="bundle",
+        signers_known=policy is not None,
+        checks=tuple(steps.checks),
+        levels=levels if receipt is not None and policy is not None else (),
+        acceptance=acceptance,
+        receipt=receipt,
+    )
+
+
+@dataclass(slots=True)
+class _Steps:
+    checks: list[Check] = field(default_factory=list)
+
+    def passed(self, name: str, detail: str) -> None:
+        self.checks.append(Check(name, detail))
+
+
+@contextmanager
+def _failing_as(code: str) -> Iterator[None]:
+    """Whatever goes wrong inside is this step's failure."""
+    try:
+        yield
+    except HivemarkError as error:
+        raise UnverifiedError(str(error), code=code) from error
+
+
+def _result(name: str, raw: bytes, policy: Policy | None) -> DocumentResult:
+    try:
+        return DocumentResult(name, verify_document(raw, policy), None)
+    except UnverifiedError as error:
+        return DocumentResult(name, None, error)
+
+
+def _parse_entry_and_proof(bundle: Bundle) -> tuple[AttemptEntry, TlogProof]:
+    with _failing_as("entry_malformed"):
+        entry = parse_entry(bundle.entry)
+    if not isinstance(entry, AttemptEntry):
+        raise UnverifiedError("the entry is not about an attempt", code="entry_malformed")
+    with _failing_as("proof_malformed"):
+        return entry, parse_tlog_proof(bundle.proof)
+
+
+def _verify_inclusion(bundle: Bundle, proof: TlogProof, steps: _Steps) -> Checkpoint:
+    salt = bundle.entry_salt
+    logged = bundle.entry if salt is None else encode_private(salt, bundle.entry)
+    with _failing_as("inclusion_invalid"):
+        checkpoint = verify_tlog_proof(proof, leaf_hash(logged))
+    form = "in the clear" if salt is None else "as a commitment"
+    steps.passed("inclusion", f"entry {proof.index} of {checkpoint.size} in {checkpoint.origin}, {form}")
+    return checkpoint
+
+
+def _verify_checkpoint(proof: TlogProof, policy: Policy | None, steps: _Steps) -> tuple[str, ...]:
+    if policy is None:
+        return ()
+    checked = policy.verify_checkpoint(proof.checkpoint)  # its codes: log_unknown, quorum_missing, note_…
+    names = [item.verifier.name for item in checked.cosignatures]
+    steps.passed("checkpoint", f"signed by {checked.log.verifier.name}, cosigned by {len(names)}")
+    if not names:
+        return ("L0 signed receipt in a log without witnesses",)
+    return (f"L0 signed receipt in a log witnessed by {', '.join(sorted(names))}",)
+
+
+def _verify_acceptance(entry: AttemptEntry, policy: Policy | None, steps: _Steps) -> Acceptance:
+    with _failing_as("acceptance_invalid"):
+        if policy is None:
+            return parse_acceptance(entry.acceptance.payload)
+        acceptance = verify_acceptance(entry.acceptance.raw, policy.service_key)
+    if acceptance.network != policy.network:
+        raise UnverifiedError(f"accepted on network {acceptance.network}", code="network_mismatch")
+    steps.passed("acceptance", f"{acceptance.outcome}, signed by the service key of {policy.network}")
+    return acceptance
+
+
+def _verify_receipt(entry: AttemptEntry, acceptance: Acceptance, steps: _Steps) -> Receipt | None:
+    digest = None if entry.receipt is None else entry.receipt.sha256
+    if digest != acceptance.receipt_sha256:
+        raise UnverifiedError("the receipt is not the accepted one", code="receipt_mismatch")
+    if entry.receipt is None:
+        steps.passed("receipt", f"there is none: {acceptance.absent['receipt_sha256']}")
+        return None
+    with _failing_as("receipt_invalid"):
+        hive_key = PublicKey.from_base64(acceptance.hive.public_key)
+        receipt = verify_receipt(entry.receipt.raw, hive_key)
+    steps.passed("receipt", f"{receipt.outcome}, signed by {receipt.hive.id}")
+    return receipt
+
+
+def _require_agreement(
+    acceptance: Acceptance, receipt: Receipt, checkpoint: Checkpoint, steps: _Steps
+) -> None:
+    """Two parties describe one attempt: what both name has to be the same."""
+    for name in ("network", "job", "execution", "attempt", "hive", "grant_sha256"):
+        if getattr(acceptance, name) != getattr(receipt, name):
+            raise UnverifiedError(f"receipt and acceptance differ in {name}", code="statements_disagree")
+    if acceptance.region.claimed != receipt.region.claimed:
+        raise UnverifiedError("receipt and acceptance differ in region", code="statements_disagree")
+    delivered = acceptance.delivered
+    if (
+        acceptance.outcome == "accepted"
+        and delivered is not None
+        and delivered.commitment != receipt.commitments.output
+    ):
+        raise UnverifiedError("another output was delivered than signed for", code="statements_disagree")
+    steps.passed("agreement", f"receipt and acceptance describe one attempt in {checkpoint.origin}")
+
+
+def _verify_spec(raw: bytes, steps: _Steps) -> SignedJobSpec:
+    with _failing_as("spec_invalid"):
+        signed = parse_jobspec(raw)
+        verify_jobspec(signed)
+    steps.passed("spec", f"job {signed.spec.id}, signed by {signed.public_key.fingerprint}")
+    return signed
+
+
+def _require_spec(raw: bytes, acceptance: Acceptance, receipt: Receipt | None, steps: _Steps) -> None:
+    signed = _verify_spec(raw, steps)
+    if hashlib.sha256(raw).hexdigest() != acceptance.spec.received_sha256:
+        raise UnverifiedError("these are not the bytes that were posted", code="spec_mismatch")
+    if signed.spec_sha256 != acceptance.spec.sha256:
+        raise UnverifiedError("the attempt belongs to another request", code="spec_mismatch")
+    if receipt is not None:
+        _require_asked_for(signed, receipt)
+    steps.passed("request", "the attempt ran what the signed request asks for")
+
+
+def _require_asked_for(signed: SignedJobSpec, receipt: Receipt) -> None:
+    """The hive may not choose question, model or sampling (spec/verify 2.7)."""
+    spec = signed.spec
+    questions = {question.id for question in spec.questions}
+    if receipt.question is not None and receipt.question.id not in questions:
+        raise UnverifiedError(f"question {receipt.question.id} was not asked", code="spec_mismatch")
+    if receipt.model is not None:
+        pinned = {model.name: model.digest for model in spec.models}
+        if receipt.model.name not in pinned:
+            raise UnverifiedError(f"model {receipt.model.name} was not asked for", code="spec_mismatch")
+        digest = pinned[receipt.model.name]
+        if digest not in (None, receipt.model.weights_sha256):
+            raise UnverifiedError("the model has other weights than were pinned", code="spec_mismatch")
+    if receipt.sampling != spec.execution.sampling:
+        raise UnverifiedError("another sampling was used than asked for", code="spec_mismatch")
+
+
+def _require_disclosed(
+    bundle: Bundle, acceptance: Acceptance, receipt: Receipt | None, steps: _Steps
+) -> None:
+    shown = bundle.disclosed
+    if shown == Disclosed():
+        return
+    if receipt is None:
+        raise UnverifiedError("no receipt commits to what is disclosed", code="disclosure_mismatch")
+    committed = receipt.commitments
+    if shown.request is not None:
+        content = encode_canonical(shown.request.value)
+        _require_commitment("request", committed.request, shown.request.salt, content, steps)
+    if shown.token_ids is not None:
+        content = encode_canonical(list(shown.token_ids.value))
+        _require_commitment("token_ids", committed.token_ids, shown.token_ids.salt, content, steps)
+    if shown.output is not None:
+        text = shown.output.text.encode()
+        _require_commitment("output", committed.output, shown.output.salt, text, steps)
+        _require_prefixes(receipt, shown.output.salt, text)
+        _require_delivered(acceptance, text)
+
+
+def _require_commitment(
+    name: str, commitment: str | None, salt: bytes, content: bytes, steps: _Steps
+) -> None:
+    if commitment is None:
+        raise UnverifiedError(f"nothing commits to the disclosed {name}", code="disclosure_mismatch")
+    verify_commitment(commitment, salt=salt, content=content, code="disclosure_mismatch")
+    steps.passed(name, f"the disclosed {name} is what the hive signed")
+
+
+def _require_delivered(acceptance: Acceptance, text: bytes) -> None:
+    delivered = acceptance.delivered
+    if acceptance.outcome == "accepted" and delivered is not None and delivered.bytes != len(text):
+        raise UnverifiedError("not as many bytes as were delivered", code="disclosure_mismatch")
+
+
+def _require_prefixes(receipt: Receipt, salt: bytes, text: bytes) -> None:
+    for prefix in receipt.commitments.prefixes:
+        if prefix.bytes > len(text):
+            raise UnverifiedError("a prefix is longer than the output", code="disclosure_mismatch")
+        verify_commitment(
+            prefix.commitment, salt=salt, content=text[: prefix.bytes], code="disclosure_mismatch"
+        )
