@@ -28,8 +28,6 @@ OPPOSITES = (
 )
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 SPELLED = "ball,kite,hat,boat,book,cup,box,key,lamp,drum,doll,coat,bell,map,coin,ring,dog,cat,bird,fox,bear"
-    "ball kite hat boat book cup box key lamp drum doll coat bell map coin ring dog cat bird fox bear".split()
-)
 NUMBERS_MAX = 20
 
 
