@@ -20,9 +20,9 @@ class Output:
         """Whether a display may redraw itself: on a terminal only."""
         return self.people.is_terminal and not self.people.is_dumb_terminal
 
-    def say(self, *parts: object, style: str | None = None) -> None:
-        """A line for people."""
-        self.people.print(*parts, style=style, highlight=False, soft_wrap=True)
+    def say(self, text: str = "", *, style: str | None = None, markup: bool = False) -> None:
+        """A line for people; markup only for text of our own."""
+        self.people.print(text, style=style, highlight=False, soft_wrap=True, markup=markup)
 
     def show(self, renderable: object) -> None:
         """A table or the like, for people."""

@@ -177,6 +177,7 @@ class Question(View, frozen=True, kw_only=True):
     id: str
     text: str | None = None
     category: str | None = None
+    set_name: str | None = None
     expected: Any = None
 
 

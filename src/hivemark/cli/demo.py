@@ -1,0 +1,305 @@
+"""`hivemark demo`: the whole chain on this machine in under a minute, and three attempts to cheat it."""
+
+import asyncio
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+
+from hivemark.cli.demo_network import REGIONS, DemoNetwork
+from hivemark.cli.evidence import Verified, save_bundles, verify_saved
+from hivemark.cli.exits import EXIT_FAILED, EXIT_INTERRUPTED
+from hivemark.cli.following import follow_job
+from hivemark.cli.forgeries import Forgery, forge
+from hivemark.cli.home import Home
+from hivemark.cli.memory import PeakMemory
+from hivemark.cli.options import JsonOption
+from hivemark.cli.output import Output, open_output, plain_table
+from hivemark.cli.summary import Rules, answers_table, measure, rules_of, summary_rows, summary_table
+from hivemark.client.benchmarks import Benchmark, build_spec
+from hivemark.client.verify import verify_bundle
+from hivemark.client.views import Job
+from hivemark.errors import UnverifiedError
+from hivemark.jobs.questions import load_question_sets
+from hivemark.models_shipped import shipped
+from hivemark.protocol.bundle import parse_bundle
+from hivemark.protocol.jobspec import sign_jobspec
+from hivemark.protocol.keyfile import load_private_key
+from hivemark.translog.policy import Policy, parse_policy
+
+app = typer.Typer()
+
+QUESTIONS: Final = 8
+REPEATS: Final = 2
+MAX_TOKENS: Final = 48
+TEMPERATURE: Final = 0.7
+SEED: Final = 2026
+LOGGED_WAIT_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What became of a forgery; `error` is None when it was believed, which must never happen."""
+
+    forgery: Forgery
+    error: UnverifiedError | None
+
+
+@app.command(
+    epilog="Examples: hivemark demo · hivemark demo --home ./demo (keeps everything) · hivemark demo --json"
+)
+def demo(
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home",
+            envvar="HIVEMARK_HOME",
+            help="Keep everything in a new folder below this one; default: a temporary one, removed at the end.",
+            file_okay=False,
+            resolve_path=True,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a coordinator and three hives, run a signed benchmark of 96 executions on two small models, show
+    what they answered, check every receipt offline, and watch three forgeries being refused.
+
+    The regions are simulated: all three hives run on this machine. Nothing leaves it.
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    output = open_output(as_json=as_json)
+    with _demo_home(home) as folder:
+        _demo(folder, output, is_kept=home is not None)
+
+
+def _demo(home: Home, output: Output, *, is_kept: bool) -> None:
+    start = time.monotonic()
+    phases = _Phases(output, start)
+    with PeakMemory() as memory, DemoNetwork(home) as network:
+        phases.begin("Starting a coordinator and three hives")
+        network.start_coordinator()
+        policy = parse_policy(home.policy.read_bytes())
+        output.say(f"  network {policy.network}, policy {policy.fingerprint} (pinned)", style="dim")
+        network.start_hives()
+        output.say(
+            f"  one hive each for {', '.join(REGIONS)}: regions are simulated, all run here", style="dim"
+        )
+        job, rules = asyncio.run(_run_benchmark(network, phases, output, start))
+        phases.begin("Stopping every program: from here on there are only files")
+        network.stop()
+    verified = _verify(home, policy, phases, output)
+    refusals = _try_to_cheat(home, job, policy, phases, output)
+    seconds = round(time.monotonic() - start, 1)
+    result = _result(job, rules, verified, refusals, seconds, memory.peak_mib)
+    _conclude(home, result, output, is_kept=is_kept)
+    output.result(result)
+    if not _is_complete(result):
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def _run_benchmark(
+    network: DemoNetwork, phases: "_Phases", output: Output, start: float
+) -> tuple[Job, Rules]:
+    async with network.client() as client:
+        await network.wait_until_linked(client)
+        phases.begin("Signing and submitting a benchmark")
+        spec = _signed_spec(network.home)
+        submitted = await client.submit(spec)
+        models = ", ".join(model.name for model in shipped())
+        output.say(
+            f"  {QUESTIONS} questions × 2 models ({models}) × {len(REGIONS)} regions × {REPEATS} repeats"
+            f" = {submitted.executions} executions",
+            style="dim",
+        )
+        phases.begin("Running it: each answer is leased, computed, signed by its hive, checked and logged")
+        job = await follow_job(client, submitted.id, output, since=start)
+        rules = rules_of(await client.questions())
+        _show_answers(job, rules, output)
+        phases.begin("Saving every receipt with its proof as a file")
+        await save_bundles(client, job, _receipts(network.home), wait_s=LOGGED_WAIT_S)
+        _save_spec(network.home, spec)
+    return job, rules
+
+
+def _signed_spec(home: Home) -> bytes:
+    benchmark = Benchmark(
+        id=f"demo-{time.strftime('%Y%m%d-%H%M%S')}",
+        name="demo",
+        description="Eight questions to two small models in three regions, twice each.",
+        questions=tuple(question.id for question in load_question_sets().all()[:QUESTIONS]),
+        models=tuple(_pinned_models()),
+        regions=REGIONS,
+        repeats=REPEATS,
+        max_tokens=MAX_TOKENS,
+        temperature=TEMPERATURE,
+        seed=SEED,
+        visibility="public",
+    )
+    return sign_jobspec(
+        build_spec(benchmark),
+        load_private_key(home.account_key),
+        now_ms=time.time_ns() // 1_000_000,
+        random=secrets.token_bytes,
+    )
+
+
+def _pinned_models() -> Iterator[dict[str, Any]]:
+    for model in shipped():
+        yield {"name": model.name, "digest": model.weights_sha256}
+
+
+def _show_answers(job: Job, rules: Rules, output: Output) -> None:
+    output.say()
+    output.show(answers_table(job.executions, rules))
+    output.say()
+    output.show(summary_table(measure(job.executions, rules)))
+    output.say()
+
+
+def _verify(home: Home, policy: Policy, phases: "_Phases", output: Output) -> Verified:
+    phases.begin("Verifying offline, with nothing but the files and the pinned policy")
+    folder = _receipts(home)
+    verified = verify_saved(sorted(folder.glob("*.json")), policy, folder=folder)
+    output.say(f"  ✓ {verified.line}" if not verified.refused else f"  ✗ {verified.line}")
+    for refused in verified.refused[:3]:
+        output.say(f"    {refused.name}: {refused.error}", style="red")
+    if verified.results and (verdict := verified.results[0].verdict) is not None:
+        output.say("  each of them passed these checks:", style="dim")
+        for check in verdict.checks:
+            output.say(f"    {check.name:<12} {check.detail}", style="dim")
+        for level in verdict.levels:
+            output.say(f"    shown: {level}", style="dim")
+    return verified
+
+
+def _try_to_cheat(
+    home: Home, job: Job, policy: Policy, phases: "_Phases", output: Output
+) -> tuple[Refusal, ...]:
+    phases.begin("Trying to cheat: three forgeries of one receipt")
+    refusals = []
+    for path in sorted(_receipts(home).glob("*.json"))[:1]:
+        for forgery in forge(parse_bundle(path.read_bytes()), random=secrets.token_bytes):
+            refusal = Refusal(forgery, _refusal_of(forgery, policy))
+            refusals.append(refusal)
+            _show_refusal(refusal, output)
+    return tuple(refusals)
+
+
+def _refusal_of(forgery: Forgery, policy: Policy) -> UnverifiedError | None:
+    try:
+        verify_bundle(forgery.bundle, policy)
+    except UnverifiedError as error:
+        return error
+    return None
+
+
+def _show_refusal(refusal: Refusal, output: Output) -> None:
+    if refusal.error is None:
+        output.say(f"  ✗ {refusal.forgery.title}: BELIEVED, which must never happen", style="bold red")
+        return
+    output.say(f"  ✓ {refusal.forgery.title}")
+    output.say(f"    refused: {refusal.error} ({refusal.error.code})", style="dim")
+
+
+def _result(
+    job: Job,
+    rules: Rules,
+    verified: Verified,
+    refusals: tuple[Refusal, ...],
+    seconds: float,
+    peak: int | None,
+) -> dict[str, Any]:
+    return {
+        "executions": job.progress.cells,
+        "completed": job.progress.completed,
+        "receipts_verified": verified.count,
+        "forgeries_refused": sum(refusal.error is not None for refusal in refusals),
+        "seconds": seconds,
+        "peak_pss_mib": peak,
+        "job": job.id,
+        "simulated": ["region"],
+        "forgeries": [
+            {"title": each.forgery.title, "code": None if each.error is None else each.error.code}
+            for each in refusals
+        ],
+        "summary": summary_rows(measure(job.executions, rules)),
+    }
+
+
+def _is_complete(result: dict[str, Any]) -> bool:
+    expected = QUESTIONS * len(shipped()) * len(REGIONS) * REPEATS
+    counts = (result["executions"], result["completed"], result["receipts_verified"])
+    return counts == (expected, expected, expected) and result["forgeries_refused"] == 3
+
+
+def _conclude(home: Home, result: dict[str, Any], output: Output, *, is_kept: bool) -> None:
+    memory = "" if result["peak_pss_mib"] is None else f", {result['peak_pss_mib']} MiB of memory in all"
+    output.say()
+    output.say(
+        f"{result['completed']} of {result['executions']} executions completed, "
+        f"{result['receipts_verified']} receipts verified, {result['forgeries_refused']} of 3 forgeries refused "
+        f"in {result['seconds']} s{memory}.",
+        style="bold green" if _is_complete(result) else "bold red",
+    )
+    output.say()
+    table = plain_table("next", "")
+    if is_kept:
+        output.say(f"Everything lies in {home.root}: receipts/, job.json, policy, logs/.")
+        table.add_row(f"hivemark verify {_receipts(home)} --policy {home.policy}", "check it all again")
+        table.add_row(f"hivemark up --home {home.root}", "go on with this network")
+    else:
+        output.say("It ran in a temporary folder that is gone now; --home FOLDER keeps one.")
+        table.add_row("hivemark demo --home ./demo", "run it again and keep the receipts")
+    table.add_row("hivemark up", "start a network of your own, in the background")
+    table.add_row("hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny", "ask it something")
+    output.show(table)
+
+
+def _save_spec(home: Home, spec: bytes) -> None:
+    (home.root / "job.json").write_bytes(spec)
+
+
+def _receipts(home: Home) -> Path:
+    return home.root / "receipts"
+
+
+@contextmanager
+def _demo_home(given: Path | None) -> Iterator[Home]:
+    """A new folder below the given one, or a temporary one that is removed whatever happens."""
+    if given is not None:
+        given.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield Home(Path(tempfile.mkdtemp(prefix=time.strftime("demo-%Y%m%d-%H%M%S-"), dir=given)))
+        return
+    folder = Path(tempfile.mkdtemp(prefix="hivemark-demo-"))
+    try:
+        yield Home(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _leave(_signal: int, _frame: object) -> NoReturn:
+    """On SIGTERM leave by the same way as on Ctrl-C, so that nothing stays behind."""
+    raise typer.Exit(EXIT_INTERRUPTED)
+
+
+@dataclass(slots=True)
+class _Phases:
+    """Numbers and times the phases, so that a person sees where the seconds went."""
+
+    output: Output
+    start: float
+    number: int = 0
+
+    def begin(self, title: str) -> None:
+        self.number += 1
+        elapsed_s = time.monotonic() - self.start
+        self.output.say()
+        self.output.say(f"{self.number}. {title}  [{elapsed_s:.1f} s]", style="bold")
