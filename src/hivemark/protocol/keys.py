@@ -26,16 +26,9 @@ SIGNATURE_BYTES: Final = 64
 _P: Final = 2**255 - 19
 _L: Final = 2**252 + 27742317777372353535851937790883648493
 _Y_MASK: Final = 2**255 - 1
+_Y8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 # y of the eight points whose order divides 8: orders 1, 2, 4, 8, 8. Any sign bit is refused with them.
-_SMALL_ORDER_Y: Final = frozenset(
-    {
-        1,
-        _P - 1,
-        0,
-        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7,
-        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
-    }
-)
+_SMALL_ORDER_Y: Final = frozenset({1, _P - 1, 0, _Y8, _P - _Y8})
 
 
 @dataclass(frozen=True)
