@@ -62,7 +62,7 @@ def demo(
         typer.Option(
             "--home",
             envvar="HIVEMARK_HOME",
-            help="Keep everything in a new folder below this one; default: a temporary one, removed at the end.",
+            help="Keep everything in a new folder below this one; default: a temporary one.",
             file_okay=False,
             resolve_path=True,
         ),
@@ -96,7 +96,7 @@ def _demo(home: Home, output: Output, *, is_kept: bool) -> None:
         phases.begin("Stopping every program: from here on there are only files")
         network.stop()
     verified = _verify(home, policy, phases, output)
-    refusals = _try_to_cheat(home, job, policy, phases, output)
+    refusals = _try_to_cheat(home, policy, phases, output)
     seconds = round(time.monotonic() - start, 1)
     result = _result(job, rules, verified, refusals, seconds, memory.peak_mib)
     _conclude(home, result, output, is_kept=is_kept)
@@ -180,9 +180,7 @@ def _verify(home: Home, policy: Policy, phases: "_Phases", output: Output) -> Ve
     return verified
 
 
-def _try_to_cheat(
-    home: Home, job: Job, policy: Policy, phases: "_Phases", output: Output
-) -> tuple[Refusal, ...]:
+def _try_to_cheat(home: Home, policy: Policy, phases: "_Phases", output: Output) -> tuple[Refusal, ...]:
     phases.begin("Trying to cheat: three forgeries of one receipt")
     refusals = []
     for path in sorted(_receipts(home).glob("*.json"))[:1]:
@@ -245,8 +243,8 @@ def _conclude(home: Home, result: dict[str, Any], output: Output, *, is_kept: bo
     output.say()
     output.say(
         f"{result['completed']} of {result['executions']} executions completed, "
-        f"{result['receipts_verified']} receipts verified, {result['forgeries_refused']} of 3 forgeries refused "
-        f"in {result['seconds']} s{memory}.",
+        f"{result['receipts_verified']} receipts verified, "
+        f"{result['forgeries_refused']} of 3 forgeries refused in {result['seconds']} s{memory}.",
         style="bold green" if _is_complete(result) else "bold red",
     )
     output.say()

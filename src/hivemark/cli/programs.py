@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -65,8 +65,11 @@ class Child:
         self.process.wait()
 
 
-def start_child(program: Program, *, log: Path, environment: Mapping[str, str] | None = None) -> Child:
-    """Start a program that ends with us; raises what the program said when it could not start."""
+def start_child(program: Program, *, log: Path | None, environment: Mapping[str, str] | None = None) -> Child:
+    """Start a program that ends with us; raises what the program said when it could not start.
+
+    Without a `log` it shares our stderr.
+    """
     process = _spawn(
         program, log=log, environment=environment, arguments=("--watchdog",), stdin=subprocess.PIPE
     )
@@ -135,13 +138,13 @@ class _PidNote(msgspec.Struct, frozen=True):
 def _spawn(
     program: Program,
     *,
-    log: Path,
+    log: Path | None,
     environment: Mapping[str, str] | None,
     arguments: Sequence[str],
     stdin: int,
 ) -> subprocess.Popen[bytes]:
     """In its own session, so that Ctrl-C reaches this command alone and the order of stopping is ours."""
-    with _open_log(log) as log_file:
+    with nullcontext() if log is None else _open_log(log) as log_file:
         return subprocess.Popen(
             [*program.command, *arguments],
             stdin=stdin,
@@ -163,7 +166,9 @@ def _open_log(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
 
 
-def _wait_until_ready(program: Program, process: subprocess.Popen[bytes], log: Path) -> Mapping[str, Any]:
+def _wait_until_ready(
+    program: Program, process: subprocess.Popen[bytes], log: Path | None
+) -> Mapping[str, Any]:
     try:
         said = _read_line(program, process, log)
     except HivemarkError:
@@ -176,11 +181,11 @@ def _wait_until_ready(program: Program, process: subprocess.Popen[bytes], log: P
     raise InternalError(
         f"the {program.name} could not start: {said.get('message')}",
         code=str(said.get("code") or "start_failed"),
-        hint=said.get("hint") or f"see {log}",
+        hint=said.get("hint") or _see(log),
     )
 
 
-def _read_line(program: Program, process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+def _read_line(program: Program, process: subprocess.Popen[bytes], log: Path | None) -> dict[str, Any]:
     """The first line on stdout; unbuffered reads, because `select` does not see what a buffer holds."""
     assert process.stdout is not None
     descriptor, line = process.stdout.fileno(), b""
@@ -190,7 +195,7 @@ def _read_line(program: Program, process: subprocess.Popen[bytes], log: Path) ->
             raise DeadlineError(
                 f"the {program.name} was not ready after {READY_TIMEOUT_S:.0f} s",
                 code="start_timeout",
-                hint=f"see {log}",
+                hint=_see(log),
             )
         portion = os.read(descriptor, 4096)
         line += portion
@@ -198,7 +203,7 @@ def _read_line(program: Program, process: subprocess.Popen[bytes], log: Path) ->
             raise UnavailableError(
                 f"the {program.name} ended before it was ready{_last_words(log)}",
                 code="start_failed",
-                hint=f"see {log}",
+                hint=_see(log),
             )
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
@@ -209,7 +214,13 @@ def _read_line(program: Program, process: subprocess.Popen[bytes], log: Path) ->
         ) from error
 
 
-def _last_words(log: Path) -> str:
+def _see(log: Path | None) -> str | None:
+    return None if log is None else f"see {log}"
+
+
+def _last_words(log: Path | None) -> str:
+    if log is None:
+        return ""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return f": {lines[-1][:300]}" if lines else ""
 

@@ -1,0 +1,112 @@
+"""`hivemark hives`: the machines that work here, and the links with which more may join."""
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hivemark.cli.connection import connect
+from hivemark.cli.home import Home
+from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption, UrlOption
+from hivemark.cli.output import open_output, plain_table
+from hivemark.client.views import Hive, JoinLink
+
+app = typer.Typer(no_args_is_help=True, help="Which machines work here; links with which more may join.")
+
+
+@app.command(epilog="Example: hivemark hives ls")
+def ls(home: HomeOption = HOME_DEFAULT, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """List the hives: where they claim to be, whether they are linked, what they do."""
+    hives = asyncio.run(_hives(Home(home), url))
+    output = open_output(as_json=as_json)
+    if not as_json:
+        output.show(hives_table(hives))
+    output.result({"hives": [hive_object(hive) for hive in hives]})
+
+
+@app.command(epilog="Example: hivemark hives link, then on the other machine: hivemark join 'LINK'")
+def link(
+    ttl_s: Annotated[
+        int, typer.Option("--ttl-s", min=60, max=604_800, help="How long it is good for.")
+    ] = 3600,
+    home: HomeOption = HOME_DEFAULT,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a link with which one machine may join once. It is a secret until it is used."""
+    made = asyncio.run(_link(Home(home), url, ttl_s))
+    output = open_output(as_json=as_json)
+    if not as_json:
+        output.say(made.link)
+        output.say(f"good for one machine until {made.expires_at}", style="dim")
+        output.say(f"next, on that machine: hivemark join '{made.link}'")
+    output.result({"link": made.link, "expires_at": made.expires_at})
+
+
+@app.command(epilog="Example: hivemark hives revoke hive_7q…")
+def revoke(
+    hive: Annotated[str, typer.Argument(help="Its id, as `hivemark hives ls` shows it.")],
+    home: HomeOption = HOME_DEFAULT,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a hive's membership; its work goes to others, and the log says so."""
+    asyncio.run(_revoke(Home(home), url, hive))
+    output = open_output(as_json=as_json)
+    if not as_json:
+        output.say(f"revoked: {hive}")
+    output.result({"revoked": hive})
+
+
+def hives_table(hives: tuple[Hive, ...]) -> Table:
+    """A line per hive."""
+    table = plain_table(
+        "hive", "region", "state", "slots", "running", "models", "id", numbers=("slots", "running")
+    )
+    for hive in hives:
+        region = hive.region_claimed or "–"
+        simulated = " (simulated)" if "region" in hive.simulated else ""
+        names = ", ".join(model.name for model in hive.models)
+        table.add_row(
+            hive.name, region + simulated, _state(hive), str(hive.slots), str(hive.running), names, hive.id
+        )
+    return table
+
+
+def hive_object(hive: Hive) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "id": hive.id,
+        "name": hive.name,
+        "region": hive.region_claimed,
+        "state": _state(hive),
+        "slots": hive.slots,
+        "running": hive.running,
+        "models": [model.name for model in hive.models],
+        "simulated": list(hive.simulated),
+        "last_contact_at": hive.last_contact_at,
+    }
+
+
+def _state(hive: Hive) -> str:
+    if hive.status != "active":
+        return hive.status
+    if not hive.linked:
+        return "not linked"
+    return "draining" if hive.draining else "linked"
+
+
+async def _hives(home: Home, url: str | None) -> tuple[Hive, ...]:
+    async with connect(home, url) as client:
+        return await client.hives()
+
+
+async def _link(home: Home, url: str | None, ttl_s: int) -> JoinLink:
+    async with connect(home, url) as client:
+        return await client.join_link(ttl_s=ttl_s)
+
+
+async def _revoke(home: Home, url: str | None, hive: str) -> None:
+    async with connect(home, url) as client:
+        await client.revoke_hive(hive)

@@ -1,0 +1,125 @@
+"""`hivemark up`: a network of one's own on this machine."""
+
+import asyncio
+from contextlib import ExitStack
+from typing import Annotated, Any
+
+import typer
+
+from hivemark.api.joinlink import parse_join_link
+from hivemark.cli.connection import connect
+from hivemark.cli.home import Home
+from hivemark.cli.join import is_enrolled, machine_name
+from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption
+from hivemark.cli.output import Output, open_output
+from hivemark.cli.programs import Child, Program, exclusive, start_alone, start_child
+from hivemark.cli.services import (
+    COORDINATOR,
+    HIVE,
+    coordinator_program,
+    hive_program,
+    is_running,
+    log_file,
+    pid_file,
+    stay_with,
+)
+from hivemark.hive.enrol import enrol
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples: hivemark up · hivemark up --no-hive --listen 127.0.0.1:9090 · hivemark up --foreground"
+)
+def up(
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", help="HOST:PORT; default 127.0.0.1:8090, port 0 lets the system choose."),
+    ] = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option("--database-url", help="sqlite:///… or postgresql://…; default: in the home."),
+    ] = None,
+    with_hive: Annotated[bool, typer.Option("--hive/--no-hive", help="Also work on this machine.")] = True,
+    region: Annotated[
+        str | None, typer.Option("--region", help="Where this machine stands, as you claim.")
+    ] = None,
+    slots: Annotated[int, typer.Option("--slots", min=1, max=64, help="Executions at once.")] = 1,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", "-f", help="Stay, show the logs, stop everything on Ctrl-C.")
+    ] = False,
+    home: HomeOption = HOME_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a coordinator and a hive in the background; what runs already is left alone.
+
+    The first start makes the keys, a policy and an admin token, which is shown once. It listens on this
+    machine only; an address that others can reach needs TLS (`tls_certificate` and `tls_key` under
+    `[coordinator]` in
+    config.toml).
+    """
+    folders = Home(home)
+    folders.ensure_folders()
+    output = open_output(as_json=as_json)
+    starter = _Starter(folders, output, foreground=foreground)
+    with ExitStack() as stack:
+        stack.enter_context(exclusive(folders.run / "lock"))
+        first_start = starter.start(
+            COORDINATOR, coordinator_program(folders, listen=listen, database_url=database_url)
+        ).get("first_start")
+        if with_hive:
+            if not is_enrolled(folders):
+                _enrol_here(folders, region=region, slots=slots)
+            starter.start(HIVE, hive_program(folders))
+        _report(folders, first_start, output, with_hive=with_hive)
+    if foreground:
+        stay_with(starter.children)
+
+
+class _Starter:
+    """Starts what does not run yet, as our children or on its own."""
+
+    def __init__(self, home: Home, output: Output, *, foreground: bool) -> None:
+        self.children: list[Child] = []
+        self._home = home
+        self._output = output
+        self._foreground = foreground
+
+    def start(self, name: str, program: Program) -> dict[str, Any]:
+        """What the program said when it was ready; nothing when it ran before."""
+        if is_running(self._home, name):
+            self._output.say(f"the {name} runs already")
+            return {}
+        if self._foreground:
+            self.children.append(start_child(program, log=None))
+            return dict(self.children[-1].ready)
+        log = log_file(self._home, name)
+        return dict(start_alone(program, log=log, pid_file=pid_file(self._home, name)))
+
+
+def _enrol_here(home: Home, *, region: str | None, slots: int) -> None:
+    link = asyncio.run(_join_link(home))
+    enrol(home.hive, parse_join_link(link), name=machine_name(), region=region, slots=slots)
+
+
+async def _join_link(home: Home) -> str:
+    async with connect(home, None) as client:
+        return (await client.join_link(ttl_s=300)).link
+
+
+def _report(home: Home, first_start: dict[str, Any] | None, output: Output, *, with_hive: bool) -> None:
+    url = home.coordinator_url()
+    output.result({"url": url, "home": str(home.root), "hive": with_hive, "first_start": first_start})
+    if output.as_json:
+        return
+    output.say(f"listening on {url}", style="bold")
+    if first_start:
+        output.say()
+        output.say("made at this first start:")
+        output.say(f"  admin token   {first_start['admin_token']}   (shown this once; kept as a digest only)")
+        output.say(f"  account key   {home.account_key}   (signs your jobs; nobody else can read it)")
+        output.say(f"  policy        {first_start['policy_fingerprint']}   (give it to whoever verifies)")
+    output.say()
+    output.say("next: hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny")
+    output.say("      hivemark hives link     (a link with which another machine joins)")
+    output.say("      hivemark status, hivemark logs -f, hivemark down")
