@@ -1,4 +1,4 @@
-"""Files that are either whole and on the disk, or not there: temporary name, fsync, rename, fsync of the folder."""
+"""Files that are whole and on the disk, or not there: temporary name, fsync, rename, fsync of the folder."""
 
 import os
 import secrets

@@ -47,8 +47,8 @@ _QUEUED: Final = (
     select(log_queue.c.seq, log_queue.c.row_id, log_rows.c.leaf, log_rows.c.attempt)
     .join(log_rows, log_rows.c.id == log_queue.c.row_id)
     .order_by(log_queue.c.seq)
-    .limit(bindparam("page"))
 )
+_NEXT_QUEUED: Final = _QUEUED.limit(bindparam("page"))
 _ADD_ROW: Final = log_rows.insert()
 _ADD_TO_QUEUE: Final = log_queue.insert()
 _ADD_ENTRIES: Final = log_entries.insert()
@@ -219,7 +219,7 @@ def _publish(connection: Connection, epoch: int, size: int, root: bytes, checkpo
 
 def _assign(epoch: int, limit: int, connection: Connection) -> Sequence[LogRow]:
     state = _lock(connection, epoch)
-    queued = connection.execute(_QUEUED, {"page": limit}).all()
+    queued = connection.execute(_NEXT_QUEUED, {"page": limit}).all()
     if not queued:
         return []
     assigned = [
@@ -244,7 +244,7 @@ def _adopt_leaves(connection: Connection, epoch: int, start: int, leaves: Sequen
     """A row that still waits in the queue is recognised by its leaf, so that it is not logged twice."""
     if not leaves:
         return
-    waiting = {row.leaf: row for row in connection.execute(_QUEUED, {"page": None})}
+    waiting = {row.leaf: row for row in connection.execute(_QUEUED)}
     row_ids: list[str] = []
     taken: list[int] = []
     for index, leaf in enumerate(leaves, start):

@@ -22,6 +22,11 @@ class SqlStore(SqlJobs, SqlLeases, SqlResults, SqlLog, SqlHives, SqlKeys):
     def __init__(self, database: Database) -> None:
         self._db = database
 
+    @property
+    def database(self) -> Database:
+        """For checks that read across the ports (`fsck`)."""
+        return self._db
+
     def ping(self) -> None:
         """Raises `DatabaseUnavailable` when the database does not answer."""
         self._db.read(lambda connection: connection.execute(text("SELECT 1")).one())
@@ -43,7 +48,7 @@ def open_store(url: str, *, network: str = "local", create: bool = True) -> SqlS
         require_schema(parsed)
     store = SqlStore(open_database(parsed))
     try:
-        store._db.write(lambda connection: _first_rows(connection, network))
+        store.database.write(lambda connection: _first_rows(connection, network))
     except BaseException:
         store.close()
         raise
