@@ -1,0 +1,276 @@
+"""The agent: carries out what `HiveCore` decides, and tells it what happened. One event loop, one owner."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from hivemark.api.link import ResultAnswer
+from hivemark.errors import HivemarkError, UnavailableError
+from hivemark.hive.clock import Clock
+from hivemark.hive.config import HiveConfig
+from hivemark.hive.core import HiveCore, HiveIdentity, WaitingResult
+from hivemark.hive.effects import (
+    CloseLink,
+    Effect,
+    ForgetResult,
+    GiveUp,
+    PostResult,
+    Reconnect,
+    SendFrame,
+    ShelveResult,
+    StartAttempt,
+    StopAttempt,
+)
+from hivemark.hive.link import LinkSocket
+from hivemark.hive.outbox import StoredResult
+from hivemark.hive.outbox_writer import OutboxWriter
+from hivemark.hive.receipts import ReceiptContext, Salts, build_result
+from hivemark.hive.request import parse_request
+from hivemark.hive.results import PutOff, Refused, ResultPoster, Stale
+from hivemark.hive.runner import run_attempt
+from hivemark.hive.stable import EngineStable
+
+TICK_S: Final = 0.1
+REFRESH_S: Final = 15.0
+STOP_S: Final = 3.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+class GaveUp(UnavailableError):
+    """The coordinator will never have this hive again."""
+
+    retryable = False
+
+
+class Agent:
+    """Runs until `stop` is asked for or the coordinator refuses the hive for good."""
+
+    def __init__(
+        self,
+        config: HiveConfig,
+        identity: HiveIdentity,
+        stable: EngineStable,
+        outbox: OutboxWriter,
+        *,
+        http: aiohttp.ClientSession,
+        clock: Clock,
+        waiting: tuple[WaitingResult, ...],
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.stable = stable
+        self.core = HiveCore(identity, stable.offer(), random=random, waiting=waiting)
+        self._context = ReceiptContext(
+            key=identity.key,
+            network=identity.network,
+            region=config.hive.region,
+            simulated=config.hive.simulated,
+        )
+        self._outbox = outbox
+        self._clock = clock
+        self._random = random
+        base_url = config.coordinator.url.rstrip("/")
+        self._socket = LinkSocket(http, base_url=base_url)
+        self._poster = ResultPoster(http, base_url=base_url, hive=identity.id)
+        self._attempts: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reconnect_s = 0.0
+        self._stop = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    async def run(self) -> None:
+        """Until `stop`; raises `GaveUp`, or whatever broke a promise of our own code."""
+        await self.stable.refresh()
+        self._spawn(self._keep_linked(), "link")
+        self._spawn(self._keep_ticking(), "tick")
+        self._spawn(self._keep_refreshing(), "refresh")
+        await self._stop.wait()
+        await self._wind_up()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Ask for the end; `run` returns when everything has ended."""
+        self._stop.set()
+
+    # ── loops ────────────────────────────────────────────────────────────────────────────────────
+
+    async def _keep_linked(self) -> None:
+        while not self._stop.is_set():
+            await self._socket.run(opened=self._opened, received=self._received)
+            self._apply(self.core.closed())
+            await asyncio.sleep(self._reconnect_s)
+
+    async def _keep_ticking(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._apply(self.core.offer_changed(self.stable.offer()))
+            self._apply(self.core.tick(mono_ms=self._mono_ms()))
+
+    async def _keep_refreshing(self) -> None:
+        while self.stable.servers:
+            await asyncio.sleep(REFRESH_S)
+            await self.stable.refresh()
+
+    def _opened(self) -> None:
+        self._apply(self.core.opened(mono_ms=self._mono_ms()))
+
+    def _received(self, text: bytes) -> None:
+        was_linked = self.core.linked
+        self._apply(self.core.frame_received(text, mono_ms=self._mono_ms()))
+        if self.core.linked and not was_linked:
+            _log.info("linked", extra={"epoch": self.core.epoch})
+
+    # ── effects ──────────────────────────────────────────────────────────────────────────────────
+
+    def _apply(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case SendFrame(text):
+                self._socket.send(text)
+            case StartAttempt(lease):
+                task = self._spawn(self._attempt(effect), f"attempt-{lease.attempt}")
+                self._attempts[lease.attempt] = task
+                task.add_done_callback(lambda _: self._attempts.pop(lease.attempt, None))
+            case StopAttempt(attempt):
+                _log.info("attempt_stopped", extra={"attempt": attempt})
+                if attempt in self._attempts:
+                    self._attempts[attempt].cancel()
+            case PostResult():
+                self._spawn(self._post(effect), f"post-{effect.attempt}")
+            case ForgetResult(attempt):
+                self._outbox.forget(attempt)
+            case ShelveResult(attempt, code):
+                _log.error("result_refused", extra={"attempt": attempt, "code": code})
+                self._spawn(self._outbox.shelve(attempt, code), f"shelve-{attempt}")
+            case CloseLink(code, reason):
+                _log.warning("link_closed", extra={"code": code, "reason": reason})
+                self._socket.close()
+            case Reconnect(after_s):
+                self._reconnect_s = after_s
+            case GiveUp(code, reason):
+                _log.error("given_up", extra={"code": code, "reason": reason})
+                self._fail(GaveUp(reason, code=code))
+
+    async def _attempt(self, start: StartAttempt) -> None:
+        """Run, sign, keep, report; cancelled means that nobody wants it any more."""
+        lease = start.lease
+        request = parse_request(lease.request)
+        engine = self.stable.engine_for(request)
+        if engine is None:
+            message = "the model was withdrawn"
+            self._apply(self.core.attempt_declined(lease.attempt, code="model_not_offered", message=message))
+            return
+        salts = Salts.draw(self._random)
+        attempted = await run_attempt(
+            lease,
+            request,
+            engine,
+            clock=self._clock,
+            output_salt=salts.output,
+            on_started=lambda: self._apply(self.core.attempt_started(lease.attempt)),
+        )
+        # Before the result is known to the coordinator, so that a withdrawn model is not leased again.
+        self._apply(self.core.offer_changed(self.stable.offer()))
+        failure = attempted.failure
+        if failure is not None and failure.code == "model_withdrawn":
+            self._apply(self.core.attempt_declined(lease.attempt, code=failure.code, message=failure.message))
+            return
+        frame = build_result(
+            self._context, lease, request, attempted, grant_sha256=start.grant_sha256, salts=salts
+        )
+        _log.info("attempt_finished", extra=_facts(frame.attempt, attempted.duration_us, failure))
+        result = StoredResult(
+            attempt=lease.attempt,
+            lease_version=lease.lease_version,
+            url=lease.result_url,
+            body=msgspec.json.encode(frame) + b"\n",
+            finished_ms=attempted.finished_ms,
+        )
+        await self._keep(result)
+
+    async def _keep(self, result: StoredResult) -> None:
+        try:
+            await self._outbox.put(result)
+        except HivemarkError as error:
+            _log.error("result_not_kept", extra={"attempt": result.attempt, "reason": error.message})
+            self._apply(self.core.attempt_declined(result.attempt, code=error.code, message=error.message))
+            return
+        self._apply(self.core.attempt_finished(result.attempt, mono_ms=self._mono_ms()))
+
+    async def _post(self, order: PostResult) -> None:
+        body = await self._outbox.body(order.attempt)
+        if body is None:
+            self._apply(
+                self.core.result_refused(order.attempt, code="result_missing", mono_ms=self._mono_ms())
+            )
+            return
+        outcome = await self._poster.post(order, body)
+        mono_ms = self._mono_ms()
+        match outcome:
+            case ResultAnswer(attempt=order.attempt):
+                _log.info("result_answered", extra={"attempt": order.attempt, "outcome": outcome.outcome})
+                self._apply(self.core.result_answered(outcome, mono_ms=mono_ms))
+            case ResultAnswer():
+                self._apply(self.core.result_put_off(order.attempt, mono_ms=mono_ms))
+            case Refused(code):
+                self._apply(self.core.result_refused(order.attempt, code=code, mono_ms=mono_ms))
+            case Stale():
+                self._apply(self.core.result_stale(order.attempt, epoch=order.epoch))
+            case PutOff(reason, retry_after_s):
+                _log.info("result_put_off", extra={"attempt": order.attempt, "reason": reason})
+                self._apply(
+                    self.core.result_put_off(order.attempt, mono_ms=mono_ms, retry_after_s=retry_after_s)
+                )
+
+    # ── the end ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _wind_up(self) -> None:
+        """Give back what runs, end the workers, leave; results stay in the outbox."""
+        self._apply(self.core.stop())
+        self._socket.close()
+        await asyncio.sleep(0)
+        ending = [task for task in self._tasks if not task.get_name().startswith("link")]
+        for task in ending:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_S / 2)
+        for task in self._tasks:
+            task.cancel()
+        await self.stable.close()
+        await self._outbox.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.critical("task_failed", extra={"task": task.get_name()}, exc_info=error)
+            self._fail(error)
+
+    def _fail(self, failure: BaseException) -> None:
+        """A broken promise of our own code ends the agent; whoever started it starts it again."""
+        self._failure = self._failure or failure
+        self._stop.set()
+
+    def _mono_ms(self) -> int:
+        return self._clock.mono_us() // 1_000
+
+
+def _facts(attempt: str, duration_us: int, failure: HivemarkError | None) -> dict[str, object]:
+    facts: dict[str, object] = {"attempt": attempt, "duration_ms": duration_us // 1_000}
+    if failure is not None:
+        facts |= {"failure": failure.code, "reason": failure.message}
+    return facts

@@ -1,0 +1,139 @@
+"""Start a hive: `python -m hivemark.hive --home DIR`; the only wiring of this package.
+
+One JSON line on standard output says `ready` or `failed`; logs go to standard error. SIGTERM and SIGINT, and
+with `--watchdog` the end of standard input, end it in order: workers ended, results kept.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Final
+
+import aiohttp
+import msgspec
+
+from hivemark.errors import ConflictError, HivemarkError
+from hivemark.hive.agent import Agent
+from hivemark.hive.catalog import build_catalog
+from hivemark.hive.clock import SystemClock
+from hivemark.hive.config import KEY_NAME, HiveConfig, load_config
+from hivemark.hive.core import HiveIdentity
+from hivemark.hive.engines.openai import LINE_BYTES_MAX
+from hivemark.hive.logs import configure_logs
+from hivemark.hive.outbox import open_outbox
+from hivemark.hive.outbox_writer import OutboxWriter
+from hivemark.hive.stable import EngineStable
+from hivemark.protocol.keyfile import load_private_key
+
+OUTBOX_NAME: Final = "outbox.sqlite"
+LOCK_NAME: Final = "hive.lock"
+
+
+def main() -> None:
+    """Exit status 0 after an orderly end, 1 otherwise."""
+    flags = _parse_flags()
+    try:
+        config = load_config(flags.home.resolve())
+        configure_logs(config.hive.log_level)
+        with _only_one(config.home):
+            asyncio.run(_run(config, watchdog=flags.watchdog, health_port=flags.health_port))
+    except HivemarkError as error:
+        _say({"event": "failed", "code": error.code, "message": str(error), "hint": error.hint})
+        sys.exit(1)
+
+
+async def _run(config: HiveConfig, *, watchdog: bool, health_port: int | None) -> None:
+    async with _agent(config) as (agent, identity):
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, agent.stop)
+        if watchdog:
+            _watch_stdin(loop, agent)
+        ready: dict[str, object] = {"event": "ready", "hive": identity.id, "pid": os.getpid()}
+        async with contextlib.AsyncExitStack() as stack:
+            port = config.hive.health_port if health_port is None else health_port
+            if port is not None:
+                from hivemark.hive.health import serve_health  # a web server only where it is asked for
+
+                runner, ready["health_port"] = await serve_health(agent, port)
+                stack.push_async_callback(runner.cleanup)
+            _say(ready)
+            await agent.run()
+
+
+@contextlib.asynccontextmanager
+async def _agent(config: HiveConfig) -> AsyncIterator[tuple[Agent, HiveIdentity]]:
+    clock = SystemClock()
+    key = load_private_key(config.home / KEY_NAME)
+    software = version("hivemark")
+    catalog = await asyncio.to_thread(
+        build_catalog, config.home, config.models, with_shipped=config.hive.shipped_models
+    )
+    outbox = open_outbox(config.home / OUTBOX_NAME)
+    identity = HiveIdentity(
+        key=key,
+        network=config.coordinator.network,
+        service_key=config.service_key,
+        software=f"hivemark/{software}",
+    )
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)  # attempts have deadlines of their own
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+    async with aiohttp.ClientSession(
+        timeout=timeout, connector=connector, read_bufsize=LINE_BYTES_MAX // 2, auto_decompress=False
+    ) as http:
+        stable = EngineStable(config, catalog, http=http, clock=clock, version=software)
+        yield (
+            Agent(
+                config,
+                identity,
+                stable,
+                OutboxWriter(outbox),
+                http=http,
+                clock=clock,
+                waiting=outbox.waiting(),
+            ),
+            identity,
+        )
+
+
+@contextlib.contextmanager
+def _only_one(home: Path) -> Iterator[IO[str]]:
+    """Two agents with one key would take the link from each other for ever."""
+    with (home / LOCK_NAME).open("w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"a hive is running in {home} already"
+            raise ConflictError(message, code="hive_running", hint="hivemark status") from error
+        yield file
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, agent: Agent) -> None:
+    def wait_for_end() -> None:
+        while os.read(0, 4096):
+            pass
+        loop.call_soon_threadsafe(agent.stop)
+
+    threading.Thread(target=wait_for_end, name="parent-watchdog", daemon=True).start()
+
+
+def _say(event: dict[str, object]) -> None:
+    print(msgspec.json.encode(event).decode(), flush=True)
+
+
+def _parse_flags() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m hivemark.hive", description="Run the hive in a folder.")
+    parser.add_argument("--home", type=Path, required=True, help="folder that `hivemark join` made")
+    parser.add_argument(
+        "--watchdog", "--watch-stdin", action="store_true", help="end when standard input ends"
+    )
+    parser.add_argument("--health-port", type=int, help="serve /health and /metrics here (0: any port)")
+    return parser.parse_args()

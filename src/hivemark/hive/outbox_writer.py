@@ -1,0 +1,90 @@
+"""The outbox beside an event loop: one thread owns the file; what arrives together is written together."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, TypeVar
+
+from hivemark.errors import UnavailableError
+from hivemark.hive.outbox import Outbox, StoredResult
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger(__name__)
+
+
+class OutboxWriter:
+    """Results put in while one transaction is being synced share the next: one fsync for all of them."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+        self._puts: list[tuple[StoredResult, asyncio.Future[None]]] = []
+        self._forgets: list[str] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def put(self, result: StoredResult) -> None:
+        """Returns once it is durable; raises `UnavailableError` when it cannot be written."""
+        written = asyncio.get_running_loop().create_future()
+        self._puts.append((result, written))
+        self._ensure_flushing()
+        await written
+
+    def forget(self, attempt: str) -> None:
+        """Soon; a result that outlives a crash by this is posted again and answered `duplicate`."""
+        self._forgets.append(attempt)
+        self._ensure_flushing()
+
+    async def shelve(self, attempt: str, code: str) -> None:
+        """As `Outbox.shelve`."""
+        await self._call(partial(self._outbox.shelve, attempt, code))
+
+    async def body(self, attempt: str) -> bytes | None:
+        """As `Outbox.body`."""
+        return await self._call(partial(self._outbox.body, attempt))
+
+    async def close(self) -> None:
+        """Write what is left, then close the file."""
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing])
+        await self._call(self._outbox.close)
+        self._thread.shutdown()
+
+    def _ensure_flushing(self) -> None:
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush(), name="outbox-flush")
+
+    async def _flush(self) -> None:
+        while self._puts or self._forgets:
+            puts, self._puts = self._puts, []
+            forgets, self._forgets = self._forgets, []
+            await self._write_puts(puts)
+            await self._write_forgets(forgets)
+
+    async def _write_puts(self, puts: list[tuple[StoredResult, asyncio.Future[None]]]) -> None:
+        if not puts:
+            return
+        try:
+            await self._call(partial(self._outbox.put, [result for result, _ in puts]))
+        except sqlite3.Error as error:
+            failed = UnavailableError(f"the outbox cannot be written: {error}", code="outbox_unwritable")
+            for _, written in puts:
+                if not written.done():
+                    written.set_exception(failed)
+            return
+        for _, written in puts:
+            if not written.done():
+                written.set_result(None)
+
+    async def _write_forgets(self, forgets: list[str]) -> None:
+        try:
+            if forgets:
+                await self._call(partial(self._outbox.forget, forgets))
+        except sqlite3.Error as error:
+            _log.warning("outbox_unwritable", extra={"reason": str(error), "forgets": len(forgets)})
+
+    async def _call(self, operation: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, operation)
