@@ -1,4 +1,4 @@
-"""Joining a network by a join link: one key made, one message signed, the service key pinned (spec/link 1)."""
+"""Joining a network by a join link: a key made, a message signed, the service key pinned (spec/link 1)."""
 
 import asyncio
 import os
@@ -51,8 +51,8 @@ def enrol(
     """Make `home` a hive of the link's network; afterwards `python -m hivemark.hive --home HOME` runs it.
 
     Not to be called on an event loop. The key is made first and kept when the rest fails: the same link and
-    home may be tried again. Raises `ConflictError` with code `hive_joined_already`, `UnverifiedError` when another
-    service answers than the link names, and whatever the coordinator answers.
+    home may be tried again. Raises `ConflictError` with code `hive_joined_already`, `UnverifiedError` when
+    another service answers than the link names, and whatever the coordinator answers.
     """
     hive = Hive(name=name, region=region, slots=slots, threads=threads, simulated=simulated)
     parse_config(_config(link, hive, worker, _ANY_KEY), home=home)  # refuse what would not start later
