@@ -105,7 +105,15 @@ class DemoNetwork:
 
     def _start_hive(self, region: str, link: str) -> Child:
         home = self.home.root / "hives" / region.lower()
-        enrol(home, parse_join_link(link), name=f"demo-{region.lower()}", region=region, slots=SLOTS_PER_HIVE)
+        enrol(
+            home,
+            parse_join_link(link),
+            name=f"demo-{region.lower()}",
+            region=region,
+            slots=SLOTS_PER_HIVE,
+            threads=1,
+            simulated=("region",),
+        )
         program = Program(name=f"hive {region}", module="hivemark.hive", home=home)
         log = self.home.logs / f"hive-{region.lower()}.log"
         return start_child(program, log=log, environment=_own_environment())

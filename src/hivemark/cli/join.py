@@ -51,7 +51,9 @@ def join(
     _require_free(folders, parsed)
     output = open_output(as_json=as_json)
     with exclusive(folders.run / "lock"):
-        enrol(folders.hive, parsed, name=name or machine_name(), region=region, slots=slots)
+        if not is_enrolled(folders):
+            joined = enrol(folders.hive, parsed, name=name or machine_name(), region=region, slots=slots)
+            _pin_policy(folders, joined.policy)
         program = hive_program(folders)
         if foreground:
             child = start_child(program, log=None)
@@ -81,6 +83,12 @@ def is_enrolled(home: Home) -> bool:
     except NotFoundError:
         return False
     return True
+
+
+def _pin_policy(home: Home, policy: str) -> None:
+    """Trusted from now on: the coordinator proved to have the key that the link names. Never overwritten."""
+    if not home.policy.exists():
+        home.policy.write_text(policy, encoding="utf-8")
 
 
 def _require_free(home: Home, link: JoinLink) -> None:

@@ -74,7 +74,7 @@ def main() -> None:
     """Run the command line; never returns."""
     wants_json = "--json" in sys.argv
     try:
-        app()
+        app(prog_name="hivemark")
     except HivemarkError as error:
         report_error(error, as_json=wants_json)
         sys.exit(exit_code_of(error))
