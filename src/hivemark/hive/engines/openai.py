@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import aiohttp
 import msgspec
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from hivemark.hive.engines.base import Chunk
 from hivemark.hive.failure import EngineFailure, Stage
@@ -122,7 +123,9 @@ async def stream_chat(
             await _require_stream(response)
             async for chunk in _chunks(response):
                 yield chunk
-    except (aiohttp.ClientError, ConnectionError, OSError) as error:
+    except HttpProcessingError as error:
+        raise _garbage(f"the answer is not HTTP: {error.message}") from error
+    except (aiohttp.ClientError, OSError) as error:
         raise EngineFailure(
             Stage.STREAM, "connection_lost", f"the engine's connection broke: {type(error).__name__}"
         ) from error
@@ -133,9 +136,9 @@ async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[Chunk, Non
     while not parser.done:
         try:
             line = await response.content.readline()
-        except ValueError as error:
+        except LineTooLong as error:
             raise _garbage(f"a line is longer than {LINE_BYTES_MAX} bytes") from error
-        if not line:
+        if not line.endswith(b"\n"):
             raise EngineFailure(Stage.STREAM, "stream_ended", "the engine's stream ended before it was done")
         chunk = parser.feed(line)
         if chunk is not None:
