@@ -2,10 +2,11 @@
 
 import base64
 from collections.abc import Sequence
+from typing import Protocol
 
 from hivemark.api.handshake import verify_enrol
 from hivemark.api.link import Enrol, Enrolled
-from hivemark.coordinator.ports import HiveRow, HiveStore
+from hivemark.coordinator.ports import HiveRow, HiveStore, LeaseStore
 from hivemark.coordinator.service import hints
 from hivemark.coordinator.service.access import token_sha256
 from hivemark.coordinator.service.hints import Hints
@@ -19,13 +20,17 @@ _TOKEN_BYTES = 32
 _NAME_CHARS_MAX = 255
 
 
+class EnrolmentStores(HiveStore, LeaseStore, Protocol):
+    """The ports of enrolment and of what people read about hives."""
+
+
 class Hives:
     """Join tokens, enrolment, revocation; the link itself is `links`."""
 
     def __init__(
         self,
         *,
-        store: HiveStore,
+        store: EnrolmentStores,
         statements: Statements,
         identity: Identity,
         regions: tuple[str, ...],
@@ -115,6 +120,10 @@ class Hives:
         if hive is None:
             raise NotFoundError("there is no such hive", code="unknown_hive")
         return hive
+
+    def running(self, hive_id: str) -> int:
+        """How many leases the hive holds."""
+        return len(self._store.open_attempts(hive_id))
 
     def all(self) -> Sequence[HiveRow]:
         """Every hive that ever joined, revoked ones included."""

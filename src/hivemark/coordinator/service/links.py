@@ -8,7 +8,15 @@ from typing import Final, Protocol
 
 from hivemark.api.link import Declined, HeldAttempt, Lease, Offer, OfferedModel, Started, Verdicts
 from hivemark.coordinator.metrics import Metrics
-from hivemark.coordinator.ports import AttemptRow, HiveModel, HiveRow, HiveStore, JobStore, LeaseStore
+from hivemark.coordinator.ports import (
+    AttemptRow,
+    HiveModel,
+    HiveRow,
+    HiveStore,
+    JobStore,
+    LeaseStore,
+    StateMoved,
+)
 from hivemark.coordinator.service import hints
 from hivemark.coordinator.service.access import token_sha256
 from hivemark.coordinator.service.hints import Hints
@@ -36,6 +44,14 @@ class Session:
     hive: str
     epoch: int
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Attempts that are no longer open; `to_cancel` are those whose receipt was not what ended them."""
+
+    ended: tuple[str, ...]
+    to_cancel: tuple[str, ...]
 
 
 class Links:
@@ -178,15 +194,22 @@ class Links:
             return ()
         return self._leasing.grant(row, now_ms=now_ms)
 
-    def moved_attempts(self, hive: str, known: Sequence[str]) -> tuple[str, ...]:
-        """Which of these attempts are no longer open: the hive is told to stop them."""
+    def moved_attempts(self, hive: str, known: Sequence[str]) -> Moved:
+        """Which of these attempts are no longer open, and which of those the hive should stop."""
         still_open = {attempt.id for attempt in self._store.open_attempts(hive)}
-        return tuple(attempt for attempt in known if attempt not in still_open)
+        ended = tuple(attempt for attempt in known if attempt not in still_open)
+        rows = self._store.attempts_of(ended) if ended else ()
+        to_cancel = tuple(row.id for row in rows if row.outcome != "accepted")
+        return Moved(ended=ended, to_cancel=to_cancel)
 
-    def is_active(self, hive: str) -> bool:
-        """Whether the hive may stay linked."""
+    def standing(self, hive: str, *, epoch: int) -> HiveRow:
+        """The hive while it may stay linked under this epoch; raises `revoked` or `epoch_stale`."""
         row = self._store.hive(hive)
-        return row is not None and row.status == "active"
+        if row is None or row.status != "active":
+            raise ForbiddenError("this hive was revoked", code="revoked")
+        if row.epoch != epoch:
+            raise StateMoved(f"epoch {row.epoch} has begun", code="epoch_stale")
+        return row
 
     def _own(self, hive: str, attempt_id: str) -> AttemptRow | None:
         attempt = self._store.attempt(attempt_id)

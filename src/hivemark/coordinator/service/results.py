@@ -226,7 +226,7 @@ def _event_body(receipt: Receipt, hive: HiveRow, attempt: AttemptRow, execution:
             "hive": hive.id,
             "region": hive.region,
             "model": execution.model_name,
-            "question": receipt.question.id if receipt.question else None,
+            "question": execution.question,
             "outcome": receipt.outcome,
             "finish_reason": receipt.finish_reason,
             "failure": receipt.failure.code if receipt.failure else None,

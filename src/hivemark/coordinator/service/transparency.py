@@ -1,5 +1,6 @@
 """Reading the log: its checkpoint, its tiles, and proofs made from them (docs/spec/http.md 7)."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ class Transparency:
         self._store = store
         self._tiles = tiles
         self._hashes: TileHashes | None = None
+        self._lock = threading.Lock()  # a hash reader fills its cache while it reads
 
     def root(self) -> SignedRoot:
         """The newest checkpoint; raises `UnavailableError` `log_empty` before the first."""
@@ -45,7 +47,8 @@ class Transparency:
         size = root.checkpoint.size
         if index >= size:
             raise NotYetLogged(f"index {index} is not covered by size {size}", code="not_yet_logged")
-        hashes = inclusion_proof(index, size, self._hash_reader(size))
+        with self._lock:
+            hashes = inclusion_proof(index, size, self._hash_reader(size))
         return TlogProof(index=index, hashes=tuple(hashes), checkpoint=root.raw)
 
     def proof_text(self, index: int) -> str:
@@ -59,7 +62,8 @@ class Transparency:
             raise InvalidError("expected 0 < from <= to", code="range_invalid", field="from")
         if second > size:
             raise NotYetLogged(f"size {second} is beyond {size}", code="not_yet_logged", field="to")
-        return consistency_proof(first, second, self._hash_reader(size))
+        with self._lock:
+            return consistency_proof(first, second, self._hash_reader(size))
 
     def checkpoint(self) -> bytes:
         """The published checkpoint file."""

@@ -1,0 +1,87 @@
+"""Errors as RFC 9457 problems, and the outermost layer that answers for what nobody foresaw."""
+
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from hivemark.api import headers
+from hivemark.api.http import Problem
+from hivemark.api.status import KIND_OF_STATUS, STATUS
+from hivemark.errors import HivemarkError, InternalError, InvalidError, Kind
+
+PROBLEM_TYPE: Final = "application/problem+json"
+_RETRY_AFTER_S: Final = "1"
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+_log = structlog.get_logger(__name__)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Every way to fail answers in the one form."""
+    app.add_exception_handler(HivemarkError, _known)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _routing)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def request_id_of(request: Request) -> str:
+    """The id that the middleware gave this request."""
+    return str(getattr(request.state, "request_id", ""))
+
+
+def problem(request: Request, error: HivemarkError, *, status: int | None = None) -> Response:
+    """The answer for an error; statuses come from the one table."""
+    code = status or STATUS[error.kind]
+    body = Problem(
+        title=_PHRASES.get(code, "Client Closed Request"),
+        status=code,
+        detail=error.message,
+        code=error.code,
+        field=error.field,
+        hint=error.hint,
+        request_id=request_id_of(request),
+        retryable=error.retryable,
+    )
+    answer = Response(body.model_dump_json(), status_code=code, media_type=PROBLEM_TYPE)
+    if error.retryable:
+        answer.headers["Retry-After"] = _RETRY_AFTER_S
+    if code == HTTPStatus.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = f"Bearer, {headers.SCHEME}"
+    return answer
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HivemarkError)
+    if error.kind is Kind.INTERNAL:
+        _log.error("internal_error", code=error.code, message=error.message, exc_info=error)
+    return problem(request, error)
+
+
+async def _not_valid(request: Request, error: Exception) -> Response:
+    """Query parameters; bodies are parsed by `context.parse_post`."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"][1:])
+    return problem(request, InvalidError(first["msg"], code="parameter_invalid", field=field))
+
+
+async def _routing(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = KIND_OF_STATUS.get(error.status_code, Kind.INVALID)
+    known = HivemarkError(str(error.detail), code=_ROUTING_CODES.get(error.status_code, str(kind)))
+    answer = problem(request, known, status=error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+_ROUTING_CODES: Final = {404: "unknown_route", 405: "method_not_allowed"}
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    """Starlette raises the error again after this answer; nothing of it is shown to the client."""
+    _log.error("unforeseen_error", request_id=request_id_of(request), exc_info=error)
+    return problem(request, InternalError("something failed that should not", code="internal"))

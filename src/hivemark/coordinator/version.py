@@ -1,0 +1,6 @@
+"""The version this program was installed as."""
+
+from importlib.metadata import version
+from typing import Final
+
+VERSION: Final = version("hivemark")
