@@ -15,6 +15,8 @@ from hivemark.coordinator.store import ledger
 from hivemark.coordinator.store.database import AnyRow, Database
 from hivemark.coordinator.store.tables import attempts, log_entries, log_leader, log_queue, log_rows
 from hivemark.credits import book
+from hivemark.errors import InvalidError
+from hivemark.translog.tiles import ENTRY_BYTES_MAX
 
 ADOPTED: Final = "adopted"
 """Prefix of the ids of rows that came back from the tiles; what they committed to is gone."""
@@ -174,6 +176,10 @@ def queue_entry(connection: Connection, entry: NewLogEntry, *, now_ms: int) -> N
 
 
 def add_to_queue(connection: Connection, entry: NewLogEntry, *, now_ms: int) -> None:
+    # Refused here, where whoever made it hears of it; in the queue it would stop the log.
+    if len(entry.leaf) > ENTRY_BYTES_MAX:
+        message = f"{len(entry.leaf)} bytes; a log entry has at most {ENTRY_BYTES_MAX}"
+        raise InvalidError(message, code="entry_too_large")
     connection.execute(
         _ADD_ROW,
         {
