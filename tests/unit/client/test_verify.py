@@ -1,0 +1,171 @@
+"""Verification: what it shows, what it refuses, and what it says without a policy.
+
+The forgeries stand in `tests/vectors/bundles.json`; here is what the verdict says and every single byte.
+"""
+
+import importlib.util
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hivemark.client.verify import (
+    EXIT_NOT_VERIFIED,
+    EXIT_VERIFIED,
+    exit_code_of,
+    verify_bundle,
+    verify_document,
+    verify_documents,
+)
+from hivemark.errors import UnverifiedError
+from hivemark.protocol.bundle import Disclosed, encode_bundle
+
+VECTORS = Path(__file__).parents[2] / "vectors"
+
+
+def load_chain():
+    if "chain" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("chain", VECTORS / "chain.py")
+        sys.modules["chain"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["chain"])
+    return sys.modules["chain"]
+
+
+chain = load_chain()
+GOOD = chain.build_chain()
+
+
+def failed_step(bundle, policy=GOOD.policy) -> str:
+    with pytest.raises(UnverifiedError) as caught:
+        verify_bundle(bundle, policy)
+    return caught.value.code
+
+
+def test_a_good_bundle_passes_every_step_in_order():
+    verdict = verify_bundle(GOOD.bundle, GOOD.policy)
+    assert [check.name for check in verdict.checks] == [
+        "inclusion",
+        "checkpoint",
+        "acceptance",
+        "receipt",
+        "agreement",
+        "spec",
+        "request",
+        "request",
+        "token_ids",
+        "output",
+    ]
+    assert verdict.signers_known
+    assert verdict.receipt == GOOD.receipt
+    assert verdict.levels == ("L0 signed receipt in a log witnessed by witness-1.example, witness-2.example",)
+
+
+def test_without_witnesses_the_label_says_so():
+    alone = chain.build_chain(cosigners=())
+    assert failed_step(alone.bundle) == "quorum_missing"
+    verdict = verify_bundle(alone.bundle, chain.policy_of(()))
+    assert verdict.levels == ("L0 signed receipt in a log without witnesses",)
+
+
+def test_without_a_policy_the_signers_are_unknown_and_no_level_is_claimed():
+    verdict = verify_bundle(GOOD.bundle, None)
+    assert not verdict.signers_known
+    assert verdict.levels == ()
+    names = {check.name for check in verdict.checks}
+    assert not names & {"checkpoint", "acceptance"}
+
+
+def test_without_a_policy_a_changed_answer_is_still_refused():
+    output = replace(GOOD.bundle.disclosed.output, text="La capitale est Lyon.")
+    changed = replace(GOOD.bundle, disclosed=replace(GOOD.bundle.disclosed, output=output))
+    assert failed_step(changed, None) == "disclosure_mismatch"
+
+
+def test_less_may_be_disclosed():
+    verdict = verify_bundle(replace(GOOD.bundle, spec=None, disclosed=Disclosed()), GOOD.policy)
+    assert verdict.signers_known
+    assert verdict.checks[-1].name == "agreement"
+
+
+def test_a_lost_attempt_is_proved_without_a_level():
+    lost = chain.build_chain(with_receipt=False)
+    verdict = verify_bundle(lost.bundle, GOOD.policy)
+    assert verdict.acceptance.outcome == "lost" and verdict.receipt is None and verdict.levels == ()
+    shown = replace(lost.bundle, disclosed=GOOD.bundle.disclosed)
+    assert failed_step(shown) == "disclosure_mismatch"
+
+
+def test_a_private_entry_is_proved_through_its_commitment():
+    private = chain.build_chain(entry_salt=bytes(32))
+    assert verify_bundle(private.bundle, GOOD.policy).signers_known
+    assert failed_step(replace(private.bundle, entry_salt=bytes(31) + b"\x01")) == "inclusion_invalid"
+
+
+def test_a_receipt_missing_from_its_entry_is_noticed():
+    parts = {"with_receipt": False, "acceptance_changes": {}}
+    lost = chain.build_chain(**parts)
+    accepted = chain.build_chain()
+    from_entry = json.loads(accepted.entry)
+    from_entry["receipt"] = None
+    stripped = json.dumps(from_entry, sort_keys=True, separators=(",", ":")).encode()
+    assert stripped != lost.entry
+    assert failed_step(replace(accepted.bundle, entry=stripped)) == "inclusion_invalid"
+
+
+def test_no_bit_of_the_entry_can_change():
+    for position in range(0, len(GOOD.entry), 37):
+        changed = bytearray(GOOD.entry)
+        changed[position] ^= 1
+        assert failed_step(replace(GOOD.bundle, entry=bytes(changed))) in {
+            "entry_malformed",
+            "inclusion_invalid",
+        }
+
+
+def test_no_character_of_the_proof_can_change():
+    proof = GOOD.bundle.proof
+    for position in range(0, len(proof), 5):
+        character = "A" if proof[position] != "A" else "B"
+        changed = proof[:position] + character + proof[position + 1 :]
+        code = failed_step(replace(GOOD.bundle, proof=changed))
+        assert code in {
+            "proof_malformed",
+            "inclusion_invalid",
+            "log_unknown",
+            "note_signature_invalid",
+            "quorum_missing",
+        }
+
+
+def test_a_signed_jobspec_alone_is_consistent_but_its_signer_unknown():
+    verdict = verify_document(GOOD.spec, GOOD.policy)
+    assert (verdict.kind, verdict.signers_known) == ("jobspec", False)
+    assert chain.CLIENT.public.fingerprint in verdict.checks[-1].detail
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{}", b"[]", b'{"bundle":"hivemark.dev/bundle/v2"}', b"\xff", b"[" * 99]
+)
+def test_what_is_neither_is_not_verified(raw):
+    with pytest.raises(UnverifiedError):
+        verify_document(raw, GOOD.policy)
+
+
+def test_one_bad_document_does_not_hide_the_others():
+    raw = encode_bundle(GOOD.bundle)
+    forged = encode_bundle(replace(GOOD.bundle, spec=GOOD.spec + b" "))
+    results = verify_documents([("a", raw), ("b", forged), ("c", raw)], GOOD.policy)
+    assert [result.is_verified for result in results] == [True, False, True]
+    assert exit_code_of(results) == EXIT_NOT_VERIFIED
+    assert exit_code_of(results[:1]) == EXIT_VERIFIED
+    assert exit_code_of([]) == EXIT_NOT_VERIFIED
+    assert results[1].to_json()["code"] == "spec_mismatch"
+    assert results[0].to_json()["outcome"] == "accepted"
+
+
+def test_unknown_signers_are_not_exit_code_zero():
+    results = verify_documents([("a", encode_bundle(GOOD.bundle))], None)
+    assert exit_code_of(results) == EXIT_NOT_VERIFIED
+    assert results[0].to_json()["verified"] is False
