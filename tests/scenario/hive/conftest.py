@@ -50,7 +50,7 @@ from hivemark.protocol.base64strict import decode_base64, encode_base64
 from hivemark.protocol.canonical import encode_canonical
 from hivemark.protocol.commitment import verify_commitment
 from hivemark.protocol.grant import Grant, GrantedModel, sign_grant
-from hivemark.protocol.ids import new_id
+from hivemark.protocol.ids import hive_id, new_id
 from hivemark.protocol.keys import PrivateKey, PublicKey
 from hivemark.protocol.receipt import Receipt, verify_receipt
 from hivemark.protocol.shape import from_shape
@@ -91,9 +91,31 @@ class FakeCoordinator:
     outcome: str = "accepted"
     linked: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _runner: web.AppRunner = field(init=False, repr=False)
     _socket: web.WebSocketResponse | None = None
     _channel: Channel | None = None
     _token: str = ""
+
+    async def start(self) -> None:
+        """Listen, on the old port when there was one."""
+        app = web.Application(client_max_size=16 * 1024 * 1024)
+        app.add_routes(
+            [
+                web.post(ENROL_PATH, self.enrol),
+                web.get(LINK_PATH, self.link),
+                web.post(RESULT_PATH, self.accept),
+            ]
+        )
+        self._runner = web.AppRunner(app, shutdown_timeout=0.2)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Drop every connection and listen no more."""
+        if self._socket is not None:
+            await self._socket.close()
+        await self._runner.cleanup()
 
     def join_link(self, *, key: PublicKey | None = None) -> JoinLink:
         digest = hashlib.sha256((key or self.key.public).raw).digest()
@@ -152,8 +174,6 @@ class FakeCoordinator:
             "seed": 7,
             "question": None if model is None else {"id": "q1", "set_sha256": None},
         }
-        from hivemark.protocol.ids import hive_id
-
         members: dict[str, Any] = {
             "network": NETWORK,
             "job": ids["job"],
@@ -310,34 +330,9 @@ class FakeCoordinator:
 @pytest.fixture
 async def coordinator() -> AsyncIterator[FakeCoordinator]:
     fake = FakeCoordinator(key=PrivateKey.generate(os.urandom))
-    async with running(fake):
-        yield fake
-
-
-class running:  # noqa: N801 - reads as a sentence: `async with running(fake)`
-    """Serve a fake coordinator, on its old port when it had one."""
-
-    def __init__(self, fake: FakeCoordinator) -> None:
-        self._fake = fake
-
-    async def __aenter__(self) -> FakeCoordinator:
-        fake = self._fake
-        app = web.Application(client_max_size=16 * 1024 * 1024)
-        app.add_routes(
-            [
-                web.post(ENROL_PATH, fake.enrol),
-                web.get(LINK_PATH, fake.link),
-                web.post(RESULT_PATH, fake.accept),
-            ]
-        )
-        self._runner = web.AppRunner(app, shutdown_timeout=0.2)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", fake.port, reuse_address=True).start()
-        fake.port = self._runner.addresses[0][1]
-        return fake
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
+    await fake.start()
+    yield fake
+    await fake.stop()
 
 
 @dataclass
