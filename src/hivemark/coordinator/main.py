@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +57,8 @@ from hivemark.translog.note import NoteSigner
 READY_FILE: Final = "run/coordinator.json"
 STOP_WITHIN_S: Final = 4
 SEQUENCER_REST_S: Final = 0.1
+SEQUENCER_LEASE_MS: Final = 2_000
+_BACKLOG: Final = 2_048
 _SWITCH_INTERVAL_S: Final = 0.0005
 _log = structlog.get_logger(__name__)
 
@@ -236,27 +239,39 @@ def _loops(services: Services, store: Store, tiles: TileStore) -> list[Loop]:
         store,
         tiles,
         NoteSigner(identity.origin, identity.log_key),
-        holder=f"{os.getpid()}-{os.urandom(8).hex()}",
+        holder=f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}",
+        lease_ms=SEQUENCER_LEASE_MS,
     )
     return [
         Loop("reaper", services.reaper.step, interval_s=1.0),
         Loop("deadlines", services.deadlines.step, interval_s=1.0),
-        Loop("sequencer", sequencer.step, interval_s=1.0, topics=(LOG,), rest_s=SEQUENCER_REST_S),
+        Loop(
+            "sequencer",
+            sequencer.step,
+            interval_s=1.0,
+            topics=(LOG,),
+            rest_s=SEQUENCER_REST_S,
+            report=partial(services.health.note, "log"),
+        ),
     ]
 
 
 def _listen(settings: Settings) -> socket.socket:
-    host, port = settings.address
+    family = socket.AF_INET6 if ":" in settings.address[0] else socket.AF_INET
+    # The third argument matters: asyncio turns Nagle's delay off only on sockets that say TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
-        )
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(settings.address)
+        listener.listen(_BACKLOG)
     except OSError as error:
+        listener.close()
         raise UnavailableError(
             f"cannot listen on {settings.listen}: {error.strerror}",
             code="address_unavailable",
             hint="is another coordinator running? choose another address with --listen",
         ) from error
+    return listener
 
 
 def _stop_on_signals(context: Context, *, watchdog: bool) -> None:

@@ -44,6 +44,7 @@ _SILENT_MS: Final = LINK_LOST_AFTER_S * 1000
 _HANDSHAKE: Final = msgspec.json.Decoder(Hello | Proof)
 _FRAME: Final = msgspec.json.Decoder(HiveFrame)
 M = TypeVar("M")
+_FOR_GOOD: Final = frozenset({"unknown_hive", "revoked", "protocol_unsupported"})
 _REFUSALS: Final = frozenset({"unknown_hive", "revoked", "protocol_unsupported", "maintenance"})
 
 
@@ -135,6 +136,8 @@ class LinkSession:
         retryable = error.retryable or error.kind in (Kind.CONFLICT, Kind.INTERNAL)
         if self._session is None:
             code = error.code if error.code in _REFUSALS or retryable else "handshake_failed"
+            # A hive ends for good on a refusal that is not retryable; a slow network is no reason to.
+            retryable = error.code not in _FOR_GOOD
             yield from self._refusal(code, str(error), retryable=retryable, close=CLOSE_REFUSED)
         else:
             yield Close(CLOSE_FAILED if retryable else CLOSE_REFUSED, error.code)
@@ -194,9 +197,8 @@ class LinkSession:
                 drop = self._links.heartbeat(
                     session.hive, frame.body.held, epoch=session.epoch, now_ms=now_ms
                 )
-                if drop:
-                    self._leased.difference_update(drop)
-                    yield self._frame(Verdicts(proceed=(), drop=drop))
+                self._leased.difference_update(drop)
+                yield self._frame(Verdicts(proceed=(), drop=drop))  # also empty: it says that we are here
             case Started():
                 self._links.started(session.hive, frame.body, now_ms=now_ms)
             case Declined():

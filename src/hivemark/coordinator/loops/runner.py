@@ -24,13 +24,16 @@ _log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Loop:
     """One loop: its step, the topics that wake it, and how long it sleeps without a hint. `rest_s` passes
-    between two steps that found work, so that the next one finds a batch."""
+    between two steps that found work, so that the next one finds a batch. `report` hears of every step: None,
+    or how it failed.
+    """
 
     name: str
     step: Callable[[int], int]
     interval_s: float
     topics: tuple[str, ...] = ()
     rest_s: float = 0.0
+    report: Callable[[str | None], None] | None = None
 
 
 class LoopRunner:
@@ -65,10 +68,16 @@ class LoopRunner:
             self._failures += 1
             self._metrics.loop_failures.labels(loop=self._loop.name).inc()
             _log.error("loop_failed", loop=self._loop.name, failures=self._failures, exc_info=error)
+            self._report(f"{type(error).__name__}: {error}"[:200])
             return 0
         self._failures = 0
+        self._report(None)
         self._metrics.loop_work.labels(loop=self._loop.name).inc(worked)
         return worked
+
+    def _report(self, failure: str | None) -> None:
+        if self._loop.report is not None:
+            self._loop.report(failure)
 
     async def _pause(self, pause_s: float) -> None:
         try:

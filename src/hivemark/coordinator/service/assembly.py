@@ -109,7 +109,7 @@ def build_services(
             store=store,
             blobs=blobs,
             requests=requests,
-            statements=statements,
+            results=results,
             transparency=transparency,
             hints=hints,
         ),

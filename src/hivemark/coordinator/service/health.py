@@ -24,6 +24,7 @@ class Health:
     def __init__(self, probes: Mapping[str, Callable[[], None]]) -> None:
         self._probes = dict(probes)
         self._known: dict[str, Probe] = {}
+        self._noted: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def check(self, *, now_ms: int) -> Mapping[str, Probe]:
@@ -33,7 +34,18 @@ class Health:
                 known = self._known.get(name)
                 if known is None or now_ms - known.at_ms >= FRESH_MS:
                     self._known[name] = Probe(at_ms=now_ms, failure=_run(probe))
-            return dict(self._known)
+            return {
+                name: Probe(at_ms=probe.at_ms, failure=probe.failure or self._noted.get(name))
+                for name, probe in self._known.items()
+            }
+
+    def note(self, name: str, failure: str | None) -> None:
+        """What a loop last met with what `name` stands for; stands until it reports again."""
+        with self._lock:
+            if failure is None:
+                self._noted.pop(name, None)
+            else:
+                self._noted[name] = failure
 
 
 def _run(probe: Callable[[], None]) -> str | None:

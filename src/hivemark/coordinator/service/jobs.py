@@ -25,7 +25,7 @@ from hivemark.coordinator.service.access import Reader, Role, require_visible
 from hivemark.coordinator.service.disclosures import parse_disclosed
 from hivemark.coordinator.service.hints import Hints
 from hivemark.coordinator.service.requests import Requests
-from hivemark.coordinator.service.statements import Statements
+from hivemark.coordinator.service.results import Results
 from hivemark.coordinator.service.transparency import NotYetLogged, Transparency
 from hivemark.errors import ConflictError, ForbiddenError, NotFoundError
 from hivemark.jobs.lifecycle import FINAL_JOB_STATES
@@ -84,14 +84,14 @@ class Jobs:
         store: ReadingStores,
         blobs: BlobStore,
         requests: Requests,
-        statements: Statements,
+        results: Results,
         transparency: Transparency,
         hints: Hints,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._requests = requests
-        self._statements = statements
+        self._results = results
         self._transparency = transparency
         self._hints = hints
 
@@ -177,15 +177,8 @@ class Jobs:
             raise ForbiddenError("only the job's account may cancel it", code="not_yours")
         if job.state in FINAL_JOB_STATES:
             raise ConflictError(f"this job is {job.state} already", code="job_final")
-        for attempt in self._store.cancel(job.id, now_ms=now_ms):
-            hive = self._store.hive(attempt.hive)
-            assert hive is not None, "an attempt has a hive"
-            entry = self._statements.attempt(
-                job=job, attempt=attempt, hive=hive, outcome="cut", seen=None, now_ms=now_ms
-            )
-            self._store.queue_entry(entry, now_ms=now_ms)
-            self._hints.notify(hints.of_hive(attempt.hive))
-        self._hints.notify(hints.LOG)
+        cut = self._store.cancel(job.id, now_ms=now_ms)
+        self._results.log_cut(now_ms=now_ms, limit=max(1, len(cut)))
         self._hints.notify(hints.of_job(job.id))
         return self.find(job.id, reader)
 

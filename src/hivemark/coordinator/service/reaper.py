@@ -13,16 +13,17 @@ class ReaperStores(JobStore, LeaseStore, HiveStore, Protocol):
 
 
 class Reaper:
-    """Ends attempts whose lease has run out; each gets its entry in the log."""
+    """Ends attempts whose lease has run out, and sees that each that ended has its entry in the log."""
 
     def __init__(self, *, store: ReaperStores, results: Results) -> None:
         self._store = store
         self._results = results
 
     def step(self, now_ms: int) -> int:
-        """End at most `BATCH` leases; answers how many were ended."""
+        """End at most `BATCH` leases; answers how many attempts were ended or logged."""
+        cut = self._results.log_cut(now_ms=now_ms, limit=BATCH)
         expired = self._store.expired_attempts(now_ms=now_ms, limit=BATCH)
-        return sum(self.end_lost(attempt, reason="lease_expired", now_ms=now_ms) for attempt in expired)
+        return cut + sum(self.end_lost(attempt, reason="lease_expired", now_ms=now_ms) for attempt in expired)
 
     def end_lost(self, attempt: AttemptRow, *, reason: str, now_ms: int) -> bool:
         """The hive is not working on this attempt any more; False when it had moved on by itself."""

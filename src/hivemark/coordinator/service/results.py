@@ -12,9 +12,11 @@ from hivemark.coordinator.ports import (
     BlobStore,
     ExecutionRow,
     HiveRow,
+    HiveStore,
     JobHead,
     JobStore,
     LeaseStore,
+    LogStore,
     Result,
     ResultStore,
     StateMoved,
@@ -27,13 +29,13 @@ from hivemark.coordinator.service.receipts import Asked, CheckedResult, ReceiptR
 from hivemark.coordinator.service.requests import Requests
 from hivemark.coordinator.service.statements import Outcome, Statements
 from hivemark.credits.price import NOOP_MICRO, Price, charge_micro
-from hivemark.errors import NotFoundError
+from hivemark.errors import NotFoundError, TooLargeError
 from hivemark.jobs.backoff import not_before_ms
 from hivemark.jobs.lifecycle import ExecutionEvent
 from hivemark.protocol.receipt import Receipt
 
 
-class ResultStores(JobStore, LeaseStore, ResultStore, Protocol):
+class ResultStores(JobStore, LeaseStore, ResultStore, HiveStore, LogStore, Protocol):
     """The ports of accepting results."""
 
 
@@ -88,6 +90,10 @@ class Results:
             self._record(checked, hive=hive, attempt=attempt, execution=execution, job=job, now_ms=now_ms)
         except StateMoved:
             return self._late(checked, hive=hive, attempt=attempt, job=job, now_ms=now_ms)
+        except TooLargeError as error:  # a receipt that no log entry can hold
+            refusal = ReceiptRefused(error)
+            self._refuse(refusal, hive=hive, attempt=attempt, job=job, now_ms=now_ms)
+            raise refusal from error
         return ResultAnswer(attempt=attempt.id, outcome="accepted")
 
     def _context(self, attempt: AttemptRow) -> tuple[ExecutionRow, JobHead]:
@@ -200,6 +206,23 @@ class Results:
         self._metrics.attempts_finished.labels(outcome=outcome).inc()
         self._notify(attempt, requeued=True)
         return True
+
+    def log_cut(self, *, now_ms: int, limit: int) -> int:
+        """Queue the entries of attempts that a cancelled job cut; after a crash the next call finds them."""
+        unlogged = self._store.unlogged_attempts(limit=limit)
+        for attempt in unlogged:
+            job, hive = self._store.job(attempt.job), self._store.hive(attempt.hive)
+            assert job is not None, "an attempt has a job"
+            assert hive is not None, "an attempt has a hive"
+            entry = self._statements.attempt(
+                job=job, attempt=attempt, hive=hive, outcome="cut", seen=None, now_ms=now_ms
+            )
+            self._store.queue_entry(entry, now_ms=now_ms)
+            self._metrics.attempts_finished.labels(outcome="cut").inc()
+            self._hints.notify(hints.of_hive(attempt.hive))
+        if unlogged:
+            self._hints.notify(hints.LOG)
+        return len(unlogged)
 
     def _notify(self, attempt: AttemptRow, *, requeued: bool) -> None:
         self._hints.notify(hints.LOG)
