@@ -15,11 +15,11 @@ from hivemark.coordinator.ports import (
     StateMoved,
     Submitted,
 )
-from hivemark.coordinator.store import ledger, moves, rows
+from hivemark.coordinator.store import intake, ledger, moves, rows
 from hivemark.coordinator.store.database import AnyRow, Database
 from hivemark.coordinator.store.tables import accounts, attempts, executions, job_events, jobs, nonces
 from hivemark.credits import book
-from hivemark.errors import ConflictError, NotFoundError, UnsatisfiableError
+from hivemark.errors import NotFoundError
 from hivemark.jobs import lifecycle
 from hivemark.jobs.lifecycle import (
     FINAL_JOB_STATES,
@@ -31,15 +31,6 @@ from hivemark.jobs.lifecycle import (
     after_job,
 )
 
-_SAME_KEY: Final = select(jobs.c.id, jobs.c.body_sha256).where(
-    jobs.c.signer == bindparam("by"), jobs.c.idempotency_key == bindparam("idempotency")
-)
-_SAME_ID: Final = select(jobs.c.id).where(
-    jobs.c.signer == bindparam("by"), jobs.c.spec_id == bindparam("spec")
-)
-_SAME_NONCE: Final = select(nonces.c.nonce).where(
-    nonces.c.signer == bindparam("by"), nonces.c.nonce == bindparam("once")
-)
 _SETTLED: Final = (
     select(func.coalesce(func.sum(attempts.c.charge_micro), 0))
     .select_from(executions.join(attempts, attempts.c.execution == executions.c.id))
@@ -196,15 +187,12 @@ class SqlJobs:
 
 
 def _submit(job: NewJob, connection: Connection) -> Submitted:
-    replayed = _same_idempotency_key(connection, job)
+    replayed = intake.replayed(
+        connection, signer=job.signer, idempotency_key=job.idempotency_key, body_sha256=job.body_sha256
+    )
     if replayed is not None:
         return Submitted(replayed, replayed=True)
-    if connection.execute(_SAME_ID, {"by": job.signer, "spec": job.spec_id}).first() is not None:
-        message = f"this key has submitted a job with the id {job.spec_id} before"
-        raise ConflictError(message, code="job_id_taken", field="id")
-    if connection.execute(_SAME_NONCE, {"by": job.signer, "once": job.nonce}).first() is not None:
-        message = "this nonce was used before"
-        raise ConflictError(message, code="nonce_repeated", field="metadata.nonce")
+    intake.require_unused(connection, signer=job.signer, spec_id=job.spec_id, nonce=job.nonce)
     connection.execute(
         nonces.insert(), {"signer": job.signer, "nonce": job.nonce, "until_ms": job.nonce_until_ms}
     )
@@ -226,22 +214,6 @@ def _submit(job: NewJob, connection: Connection) -> Submitted:
             ),
         )
     return Submitted(job.id, replayed=False)
-
-
-def _same_idempotency_key(connection: Connection, job: NewJob) -> str | None:
-    if job.idempotency_key is None:
-        return None
-    values = {"by": job.signer, "idempotency": job.idempotency_key}
-    earlier = connection.execute(_SAME_KEY, values).one_or_none()
-    if earlier is None:
-        return None
-    if earlier.body_sha256 != job.body_sha256:
-        raise UnsatisfiableError(
-            "this idempotency key was used with another body",
-            code="idempotency_key_reused",
-            field="Idempotency-Key",
-        )
-    return str(earlier.id)
 
 
 _JOB_FIELDS: Final = (

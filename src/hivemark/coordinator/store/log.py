@@ -74,7 +74,7 @@ _LEAVES: Final = (
     .where(log_entries.c.idx >= bindparam("start"), log_entries.c.idx < bindparam("end"))
     .order_by(log_entries.c.idx)
 )
-_FULL: Final = select(
+FULL_ROW: Final = select(
     log_rows.c.id,
     log_entries.c.idx,
     log_rows.c.leaf,
@@ -82,8 +82,8 @@ _FULL: Final = select(
     log_rows.c.salt,
     log_rows.c.attempt,
 ).select_from(log_rows.outerjoin(log_entries, log_entries.c.row_id == log_rows.c.id))
-_BY_ID: Final = _FULL.where(log_rows.c.id == bindparam("wanted"))
-_BY_INDEX: Final = _FULL.where(log_entries.c.idx == bindparam("wanted"))
+_BY_ID: Final = FULL_ROW.where(log_rows.c.id == bindparam("wanted"))
+_BY_INDEX: Final = FULL_ROW.where(log_entries.c.idx == bindparam("wanted"))
 _NAME_ENTRY: Final = (
     attempts.update()
     .where(attempts.c.id == bindparam("wanted"), attempts.c.log_entry.is_(None))
@@ -155,11 +155,11 @@ class SqlLog:
 
     def log_row(self, row_id: str) -> LogRow | None:
         row = self._db.read(lambda c: c.execute(_BY_ID, {"wanted": row_id}).one_or_none())
-        return _log_row(row) if row is not None else None
+        return log_row(row) if row is not None else None
 
     def log_row_by_index(self, index: int) -> LogRow | None:
         row = self._db.read(lambda c: c.execute(_BY_INDEX, {"wanted": index}).one_or_none())
-        return _log_row(row) if row is not None else None
+        return log_row(row) if row is not None else None
 
     def queue_entry(self, entry: NewLogEntry, *, now_ms: int) -> None:
         self._db.write(lambda connection: queue_entry(connection, entry, now_ms=now_ms))
@@ -194,7 +194,7 @@ def add_to_queue(connection: Connection, entry: NewLogEntry, *, now_ms: int) -> 
     connection.execute(_ADD_TO_QUEUE, {"row_id": entry.id})
 
 
-def _log_row(row: AnyRow) -> LogRow:
+def log_row(row: AnyRow) -> LogRow:
     """The entry of a public row is its leaf and stored once; that of an adopted row may be lost."""
     index = row.idx
     entry = row.entry

@@ -10,13 +10,14 @@ from hivemark.coordinator.store.keys import SqlKeys
 from hivemark.coordinator.store.leases import SqlLeases
 from hivemark.coordinator.store.log import SqlLog
 from hivemark.coordinator.store.migrate import migrate, require_schema
+from hivemark.coordinator.store.reads import SqlReads
 from hivemark.coordinator.store.results import SqlResults
 from hivemark.coordinator.store.tables import book_head, log_leader
 from hivemark.errors import ConflictError
 from hivemark.translog.merkle import EMPTY_ROOT
 
 
-class SqlStore(SqlJobs, SqlLeases, SqlResults, SqlLog, SqlHives, SqlKeys):
+class SqlStore(SqlJobs, SqlLeases, SqlResults, SqlLog, SqlHives, SqlKeys, SqlReads):
     """`ports.Store`; make it with `open_store`."""
 
     def __init__(self, database: Database) -> None:
