@@ -39,7 +39,7 @@ app = typer.Typer()
 
 QUESTIONS: Final = 8
 REPEATS: Final = 2
-MAX_TOKENS: Final = 48
+MAX_TOKENS: Final = 96
 TEMPERATURE: Final = 0.7
 SEED: Final = 2026
 LOGGED_WAIT_S: Final = 20.0
@@ -116,7 +116,11 @@ async def _run_benchmark(
         models = ", ".join(model.name for model in shipped())
         output.say(
             f"  {QUESTIONS} questions × 2 models ({models}) × {len(REGIONS)} regions × {REPEATS} repeats"
-            f" = {submitted.executions} executions",
+            f" = {submitted.executions} executions,",
+            style="dim",
+        )
+        output.say(
+            f"  drawn at temperature {TEMPERATURE} from signed seeds, so that regions can be compared",
             style="dim",
         )
         phases.begin("Running it: each answer is leased, computed, signed by its hive, checked and logged")
@@ -159,6 +163,10 @@ def _pinned_models() -> Iterator[dict[str, Any]]:
 def _show_answers(job: Job, rules: Rules, output: Output) -> None:
     output.say()
     output.show(answers_table(job.executions, rules))
+    output.say(
+        "A receipt proves who said what, not that it is true: nobody can know how that coin fell.",
+        style="dim",
+    )
     output.say()
     output.show(summary_table(measure(job.executions, rules)))
     output.say()
@@ -204,7 +212,8 @@ def _show_refusal(refusal: Refusal, output: Output) -> None:
         output.say(f"  ✗ {refusal.forgery.title}: BELIEVED, which must never happen", style="bold red")
         return
     output.say(f"  ✓ {refusal.forgery.title}")
-    output.say(f"    refused: {refusal.error} ({refusal.error.code})", style="dim")
+    output.say(f"    refused: {refusal.error} ({refusal.error.code})")
+    output.say(f"    because {refusal.forgery.why}", style="dim")
 
 
 def _result(
@@ -248,7 +257,9 @@ def _conclude(home: Home, result: dict[str, Any], output: Output, *, is_kept: bo
         style="bold green" if _is_complete(result) else "bold red",
     )
     output.say()
-    table = plain_table("next", "")
+    output.say("next:", style="bold")
+    table = plain_table("", "")
+    table.show_header = False
     if is_kept:
         output.say(f"Everything lies in {home.root}: receipts/, job.json, policy, logs/.")
         table.add_row(f"hivemark verify {_receipts(home)} --policy {home.policy}", "check it all again")

@@ -15,18 +15,31 @@ from hivemark.translog.tlogproof import encode_tlog_proof, parse_tlog_proof
 
 @dataclass(frozen=True, slots=True)
 class Forgery:
-    """A bundle that must not verify; `title` says what was done to it."""
+    """A bundle that must not verify: what was done to it, and why that cannot work."""
 
     title: str
+    why: str
     bundle: Bundle
 
 
 def forge(genuine: Bundle, *, random: Callable[[int], bytes]) -> tuple[Forgery, ...]:
     """The three forgeries of the demo; `genuine` shows its output and is not alone in the log."""
     return (
-        Forgery("one byte of the answer changed", _other_answer(genuine)),
-        Forgery("one byte of the inclusion proof changed", _other_proof(genuine)),
-        Forgery("the receipt signed again by a fresh key", _other_signer(genuine, random)),
+        Forgery(
+            "one byte of the answer changed",
+            "the receipt holds a salted digest of the answer",
+            _other_answer(genuine),
+        ),
+        Forgery(
+            "one byte of the inclusion proof changed",
+            "the hashes have to lead to the root that the log has signed",
+            _other_proof(genuine),
+        ),
+        Forgery(
+            "the receipt signed again, correctly, by a fresh key",
+            "the log holds the receipt of another hive at this place",
+            _other_signer(genuine, random),
+        ),
     )
 
 

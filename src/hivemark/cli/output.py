@@ -2,10 +2,15 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+
+PIPE_COLUMNS: Final = 200  # who reads a pipe cuts lines by himself
+COPIED: Final = frozenset(
+    {"id", "job", "execution", "public key", "account"}
+)  # shown whole as long as it fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +41,21 @@ class Output:
 
 def open_output(*, as_json: bool) -> Output:
     """The output of one command."""
-    return Output(as_json=as_json, people=Console(stderr=as_json, highlight=False))
+    console = Console(stderr=as_json, highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_COLUMNS
+    return Output(as_json=as_json, people=console)
 
 
 def plain_table(*columns: str, title: str | None = None, numbers: tuple[str, ...] = ()) -> Table:
     """A table in the one look they all have; the columns named in `numbers` stand to the right."""
     table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", header_style="dim")
+        table.add_column(
+            column,
+            justify="right" if column in numbers else "left",
+            header_style="dim",
+            no_wrap=column in COPIED,
+            overflow="fold",
+        )
     return table

@@ -65,7 +65,9 @@ def _show(
     for name, program in programs.items():
         table.add_row(name, "running" if program["running"] else "not here", f"pid {program['pid'] or '–'}")
     for name, facts in health.dependencies.items():
-        details = ", ".join(f"{key} {value}" for key, value in facts.items() if key != "status")
+        details = ", ".join(
+            f"{key} {value}" for key, value in facts.items() if key != "status" and value is not None
+        )
         table.add_row(name, str(facts.get("status", "")), details)
     output.show(table)
     if hives:

@@ -89,7 +89,7 @@ class Execution(View, frozen=True, kw_only=True):
     finish_reason: str | None = None
     usage: Usage | None = None
     failure: Failure | None = None
-    duration_ms: int | None = None
+    duration_ms: float | None = None
     tokens_per_s: float | None = None
     receipt_sha256: str | None = None
     log_index: int | None = None
