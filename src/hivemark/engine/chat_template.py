@@ -4,6 +4,7 @@ Bounded here: size of the template, characters of output, seconds of Python, ope
 operation that asks for much memory is not; the worker's address space limit ends that.
 """
 
+import gc
 import json
 import sys
 import time
@@ -73,23 +74,34 @@ class ChatTemplate:
         `InvalidError`: `template_refused` when the template calls `raise_exception` (these messages do not
         suit it), `template_invalid` when it fails or passes a limit.
         """
-        parts: list[str] = []
-        size = 0
+        failure: InvalidError
         try:
             with _deadline(deadline_s):
-                for part in self._template.generate(
+                return self._joined(
                     messages=[dict(message) for message in messages],
                     add_generation_prompt=True,
                     bos_token=beginning,
                     eos_token=ending,
                     strftime_now=strftime_now,
-                ):
-                    size += len(part)
-                    if size > OUTPUT_CHARACTERS_MAX:
-                        raise _invalid(f"the prompt grew past {OUTPUT_CHARACTERS_MAX} characters")
-                    parts.append(part)
+                )
+        except InvalidError as error:
+            failure = error.with_traceback(None)
         except _FAULTS as error:
-            raise _invalid(f"the template failed: {error}") from error
+            failure = _invalid(f"the template failed: {str(error) or type(error).__name__}")
+            failure.__cause__ = error.with_traceback(None)
+        # The frames of a failed template hold what it made and, by Jinja's rewritten traceback, themselves.
+        gc.collect()
+        raise failure
+
+    def _joined(self, **variables: object) -> str:
+        """All parts of the output, counted while they are made."""
+        parts: list[str] = []
+        size = 0
+        for part in self._template.generate(variables):
+            size += len(part)
+            if size > OUTPUT_CHARACTERS_MAX:
+                raise _invalid(f"the prompt grew past {OUTPUT_CHARACTERS_MAX} characters")
+            parts.append(part)
         return "".join(parts)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from hivemark.engine.bpe import BpeTokenizer
 from hivemark.engine.chat_template import ChatTemplate, FormatTime, Message
 from hivemark.engine.gguf import GgufHead, Value, parse_gguf
-from hivemark.engine.llama import LlamaShape, LlamaWeights, Session, load_weights
+from hivemark.engine.llama import PASS_TOKENS_MAX, LlamaShape, LlamaWeights, Session, load_weights
 from hivemark.engine.spm import SpmTokenizer
 from hivemark.engine.tokenizer import Tokenizer, Vocabulary
 from hivemark.errors import InvalidError
@@ -53,10 +53,13 @@ class Model:
     context_tokens: int
 
     @property
-    def cache_bytes(self) -> int:
-        """What the keys and values of a full context take."""
-        per_token = 2 * self.shape.layers * self.shape.kv_heads * self.shape.head_width * FLOAT_BYTES
-        return self.context_tokens * per_token
+    def session_bytes_max(self) -> int:
+        """What one sequence takes at most: a cache that grows beside its copy, a pass's largest matrices."""
+        shape = self.shape
+        cache = 2 * shape.layers * shape.kv_heads * shape.head_width * self.context_tokens
+        scores = shape.heads * self.context_tokens
+        activations = 3 * shape.feed_forward + 4 * shape.width
+        return FLOAT_BYTES * (2 * cache + PASS_TOKENS_MAX * (3 * scores + activations))
 
     def session(self) -> Session:
         """An empty sequence."""

@@ -86,7 +86,10 @@ class Generator:
         try:
             while (item := await inbox.get()) is not None:
                 if isinstance(item, HivemarkError):
-                    raise item
+                    try:
+                        raise item
+                    finally:
+                        del item  # else frame and exception hold each other, and what the frames hold, alive
                 yield item
             await work
         finally:

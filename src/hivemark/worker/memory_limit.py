@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-MARGIN_BYTES: Final = 1 << 30
+MARGIN_BYTES: Final = 1 << 29  # threads reserve stacks and arenas of up to 136 MiB each that they never touch
 
 
 def limit_memory(*, needed_bytes: int) -> None:

@@ -25,6 +25,7 @@ from hivemark.worker.start import StartOrder, encode_loading, encode_ready
 
 GRACE_S: Final = 10
 BACKLOG: Final = 64
+KEEP_ALIVE_S: Final = 75  # longer than clients keep an idle connection, so that they close it first
 # Shorter than Python's 5 ms, so that the event loop gets its turn while a generation computes.
 SWITCH_INTERVAL_S: Final = 0.0005
 PROGRESS_STEPS: Final = 10
@@ -39,7 +40,7 @@ def serve(order: StartOrder, *, write: Callable[[bytes], None]) -> None:
         context_tokens_max=order.context_tokens_max,
         progress=_Progress(path, write),
     )
-    limit_memory(needed_bytes=2 * model.cache_bytes)  # a growing cache lives beside its copy
+    limit_memory(needed_bytes=model.session_bytes_max)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     engine = EngineInfo.of_this_process(threads=order.threads)
     identity = Identity.of(model, engine, now_s=int(time.time()))
@@ -57,6 +58,7 @@ async def _serve(model: Model, identity: Identity, *, token: str, write: Callabl
         access_log=False,
         server_header=False,
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it each answer waits 40 ms.

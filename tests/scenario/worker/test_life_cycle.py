@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 
 from hivemark.models_shipped import shipped
@@ -145,3 +146,19 @@ async def test_a_parent_that_says_nothing_and_leaves_ends_it() -> None:
     process, events = await spawn(b"")
     assert await asyncio.wait_for(process.wait(), 10) == 0
     assert events == []
+
+
+async def test_a_template_that_asks_for_all_memory_ends_as_a_refusal(tmp_path: Path) -> None:
+    raw = shipped()[0].path.read_bytes()
+    start = raw.index(b"{% for m in messages %}")
+    end = raw.index(b"{% endif %}", raw.index(b"add_generation_prompt")) + len(b"{% endif %}")
+    doubling = b"{% for i in range(50) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}"
+    bomb = b"{% set ns = namespace(s='x') %}" + doubling + b"{{ ns.s }}"
+    path = tmp_path / "bomb.gguf"
+    path.write_bytes(raw[:start] + bomb.ljust(end - start) + raw[end:])
+    async with running(model_path=str(path)) as worker:
+        before_bytes = psutil.Process(worker.process.pid).memory_info().rss
+        for _ in range(2):
+            status, body = await worker.chat()
+            assert (status, body["error"]["code"]) == (400, "template_invalid")
+        assert psutil.Process(worker.process.pid).memory_info().rss < before_bytes + (64 << 20)

@@ -1,6 +1,8 @@
 """The sampler is the one the design signs: known answers, an independent computation, its distribution."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from hivemark.engine.sampler import (
 )
 from hivemark.errors import InternalError, InvalidError
 
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors/sampler.json").read_text(encoding="utf-8"))
 ONES = 2**64 - 1
 WORD = 2**64
 FROZEN_WARM = [40, 45, 46, 33, 46, 16, 46, 49, 42, 45, 46, 35]
@@ -72,6 +75,25 @@ def test_the_ends_of_the_uniform_range_stay_finite() -> None:
         uniform = (top_bits + 0.5) * 2.0**-52
         assert 0 < uniform < 1
         assert math.isfinite(-math.log(-math.log(uniform)))
+
+
+def test_the_vectors_hold_for_numpy_and_for_the_independent_computation() -> None:
+    for case in VECTORS["noise"]:
+        seed, position, token = int(case["seed"]), case["position"], case["id"]
+        word = philox4x64_10([token, position, 0, 0], [seed, 0])[0]
+        assert f"{word:016x}" == case["word"]
+        uniform = ((word >> 12) + 0.5) * 2.0**-52
+        assert -math.log(-math.log(uniform)) == pytest.approx(case["noise"], rel=1e-14)
+        got = gumbel_noise(seed=seed, position=position, vocabulary=token + 1)[token]
+        assert got == pytest.approx(case["noise"], rel=1e-14)
+    for case in VECTORS["choices"]:
+        logits = np.array(case["logits"], np.float32)
+        sampling = Sampling(temperature=case["temperature"], top_p=case["top_p"])
+        if sampling.temperature:
+            assert kept_set(logits, sampling)[0].tolist() == case["kept"]
+        seed = int(case["seed"])
+        chosen = [sample_token(logits, sampling, seed=seed, position=position) for position in range(16)]
+        assert chosen == case["choices"]
 
 
 def test_frozen_choices() -> None:
