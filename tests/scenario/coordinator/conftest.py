@@ -23,6 +23,7 @@ from hivemark.protocol.jobspec import sign_jobspec
 from hivemark.protocol.keyfile import load_private_key
 from hivemark.protocol.keys import PrivateKey
 
+PROGRAM = (sys.executable, "-m", "hivemark.coordinator")
 SCRIPTED = (sys.executable, "-m", "hivemark.testing.engine", "--worker")
 
 
@@ -53,8 +54,7 @@ class Coordinator:
         where = listen or f"127.0.0.1:{urlsplit(self.url).port if self.ready else 0}"
         self.home.mkdir(exist_ok=True)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hivemark.coordinator", "--home", self.home, "--listen", where]
-            + ["--watchdog", *self.flags],
+            [*PROGRAM, "--home", self.home, "--listen", where, "--watchdog", *self.flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(self.home / "stderr").open("ab"),

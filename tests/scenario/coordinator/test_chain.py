@@ -38,7 +38,7 @@ def test_a_job_ends_with_receipts_that_verify_offline(coordinator: Coordinator) 
     assert (job["state"], job["progress"]["completed"]) == ("completed", 12)
     assert job["credits"]["held"] == "0.000000"
     assert job["credits"]["settled"] != "0.000000"
-    executions = coordinator.get(f"/api/v1/jobs/chain?include=executions", key=key)["executions"]
+    executions = coordinator.get("/api/v1/jobs/chain?include=executions", key=key)["executions"]
     assert {one["region"]["claimed"] for one in executions} == {"US", "EU"}
     assert {one["output"] for one in executions if one["question"]["id"] == "count"} == {"one two three"}
     assert all(one["region"]["verified"] is False and one["simulated"] == ["region"] for one in executions)
@@ -54,7 +54,7 @@ def test_a_job_ends_with_receipts_that_verify_offline(coordinator: Coordinator) 
 
 
 def test_the_event_stream_tells_the_whole_story_and_resumes(coordinator: Coordinator) -> None:
-    coordinator.add_hive("attic").wait_until_linked()
+    coordinator.add_hive("attic", region="US").wait_until_linked()
     job = coordinator.submit(noop("told", runs=2))
     coordinator.wait_for_job(job)
 
@@ -68,7 +68,7 @@ def test_the_event_stream_tells_the_whole_story_and_resumes(coordinator: Coordin
 
 
 def test_a_private_job_shows_itself_to_its_account_alone(coordinator: Coordinator) -> None:
-    coordinator.add_hive("attic").wait_until_linked()
+    coordinator.add_hive("attic", region="US").wait_until_linked()
     job = coordinator.submit(benchmark("secret"))
     coordinator.wait_for_job(job)
     target = f"/api/v1/jobs/{job}?include=executions"
@@ -84,7 +84,7 @@ def test_a_private_job_shows_itself_to_its_account_alone(coordinator: Coordinato
 
 
 def test_a_public_job_is_read_by_anyone(coordinator: Coordinator) -> None:
-    coordinator.add_hive("attic").wait_until_linked()
+    coordinator.add_hive("attic", region="US").wait_until_linked()
     job = coordinator.submit(benchmark("open", execution={"visibility": "public"}))
     coordinator.wait_for_job(job)
 
@@ -94,7 +94,9 @@ def test_a_public_job_is_read_by_anyone(coordinator: Coordinator) -> None:
 
 
 def test_a_cancelled_job_ends_and_its_cut_attempts_are_logged(coordinator: Coordinator) -> None:
-    coordinator.add_hive("attic", slots=1, script={"first_token_delay_s": 30}).wait_until_linked()
+    coordinator.add_hive(
+        "attic", region="US", slots=1, script={"first_token_delay_s": 30}
+    ).wait_until_linked()
     job = coordinator.submit(benchmark("called-off"))
     key = coordinator.account_key
     wait_until(
