@@ -4,12 +4,12 @@ The forgeries stand in `tests/vectors/bundles.json`; here is what the verdict sa
 """
 
 import importlib.util
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as struct_replace
 
 from hivemark.client.verify import (
     EXIT_NOT_VERIFIED,
@@ -21,6 +21,10 @@ from hivemark.client.verify import (
 )
 from hivemark.errors import UnverifiedError
 from hivemark.protocol.bundle import Disclosed, encode_bundle
+from hivemark.protocol.enrolment import Enrolment, sign_enrolment
+from hivemark.protocol.entry import encode_enrolled
+from hivemark.protocol.receipt import Prefix
+from hivemark.translog.tlogproof import encode_tlog_proof
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 
@@ -103,17 +107,6 @@ def test_a_private_entry_is_proved_through_its_commitment():
     assert failed_step(replace(private.bundle, entry_salt=bytes(31) + b"\x01")) == "inclusion_invalid"
 
 
-def test_a_receipt_missing_from_its_entry_is_noticed():
-    parts = {"with_receipt": False, "acceptance_changes": {}}
-    lost = chain.build_chain(**parts)
-    accepted = chain.build_chain()
-    from_entry = json.loads(accepted.entry)
-    from_entry["receipt"] = None
-    stripped = json.dumps(from_entry, sort_keys=True, separators=(",", ":")).encode()
-    assert stripped != lost.entry
-    assert failed_step(replace(accepted.bundle, entry=stripped)) == "inclusion_invalid"
-
-
 def test_no_bit_of_the_entry_can_change():
     for position in range(0, len(GOOD.entry), 37):
         changed = bytearray(GOOD.entry)
@@ -169,3 +162,75 @@ def test_unknown_signers_are_not_exit_code_zero():
     results = verify_documents([("a", encode_bundle(GOOD.bundle))], None)
     assert exit_code_of(results) == EXIT_NOT_VERIFIED
     assert results[0].to_json()["verified"] is False
+
+
+def acceptance_but(**changes):
+    return chain.build_chain(acceptance_changes=changes).bundle
+
+
+def receipt_but(**changes):
+    """A bundle whose acceptance is about the changed receipt, so that only the named step can object."""
+    return chain.build_chain(receipt_changes=changes).bundle
+
+
+def test_an_enrolment_is_not_an_attempt():
+    event = Enrolment(
+        network=chain.NETWORK,
+        event="enrolled",
+        hive=GOOD.receipt.hive,
+        at=GOOD.receipt.times.started,
+        region=GOOD.receipt.region,
+    )
+    raw = encode_enrolled(sign_enrolment(event, chain.SERVICE))
+    proof = encode_tlog_proof(chain.prove(raw, chain.LOG, chain.WITNESSES))
+    assert failed_step(replace(GOOD.bundle, entry=raw, proof=proof)) == "entry_malformed"
+
+
+def test_the_receipt_has_to_be_the_accepted_one():
+    assert failed_step(acceptance_but(receipt_sha256="0" * 64)) == "receipt_mismatch"
+
+
+def test_region_and_delivered_output_have_to_agree():
+    region = struct_replace(GOOD.acceptance.region, claimed="US")
+    assert failed_step(acceptance_but(region=region)) == "statements_disagree"
+    delivered = struct_replace(GOOD.acceptance.delivered, commitment="0" * 64)
+    assert failed_step(acceptance_but(delivered=delivered)) == "statements_disagree"
+
+
+@pytest.mark.parametrize("name", ["execution", "attempt", "grant_sha256"])
+def test_receipt_and_acceptance_describe_one_attempt(name):
+    assert failed_step(acceptance_but(**{name: "0" * 64})) == "statements_disagree"
+
+
+def test_the_delivered_length_has_to_be_the_outputs():
+    delivered = struct_replace(GOOD.acceptance.delivered, bytes=1)
+    assert failed_step(acceptance_but(delivered=delivered)) == "disclosure_mismatch"
+
+
+def test_the_attempt_has_to_belong_to_this_request():
+    spec = struct_replace(GOOD.acceptance.spec, sha256="0" * 64)
+    assert failed_step(acceptance_but(spec=spec)) == "spec_mismatch"
+
+
+def test_question_model_and_weights_have_to_be_those_asked_for():
+    question = struct_replace(GOOD.receipt.question, id="de")
+    other_model = struct_replace(GOOD.receipt.model, name="hivemark-tiny-q4")
+    other_weights = struct_replace(GOOD.receipt.model, weights_sha256="0" * 64)
+    assert failed_step(receipt_but(question=question)) == "spec_mismatch"
+    assert failed_step(receipt_but(model=other_model)) == "spec_mismatch"
+    assert failed_step(receipt_but(model=other_weights)) == "spec_mismatch"
+
+
+def test_what_nobody_committed_to_cannot_be_disclosed():
+    commitments = struct_replace(GOOD.receipt.commitments, token_ids=None)
+    absent = {**GOOD.receipt.absent, "commitments.token_ids": "the engine gives none"}
+    bundle = receipt_but(commitments=commitments, absent=absent)
+    assert failed_step(bundle) == "disclosure_mismatch"
+
+
+def test_a_prefix_cannot_be_longer_than_the_output_or_another_text():
+    long = Prefix(chunks=64, bytes=10_000, commitment=GOOD.receipt.commitments.output)
+    other = Prefix(chunks=64, bytes=12, commitment="0" * 64)
+    for prefix in (long, other):
+        commitments = struct_replace(GOOD.receipt.commitments, prefixes=(prefix,))
+        assert failed_step(receipt_but(commitments=commitments)) == "disclosure_mismatch"

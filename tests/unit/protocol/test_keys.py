@@ -4,6 +4,8 @@ import os
 import stat
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hivemark.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnverifiedError
 from hivemark.protocol import keys
@@ -93,6 +95,8 @@ def test_a_missing_key_file_is_named(tmp_path):
         b"[]",
         b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
         b'{"kty":"hivemark-ed25519"}',
+        b'{"kty":"other","private_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",'
+        b'"public_key":"O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik="}',
         b'{"kty":"hivemark-ed25519","private_key":"AA==","public_key":"AA=="}',
         b'{"kty":"hivemark-ed25519","private_key":7,"public_key":"AA=="}',
     ],
@@ -126,3 +130,18 @@ def test_a_signature_holds_for_its_message_and_key_alone():
         with pytest.raises(UnverifiedError) as caught:
             key.verify(signature, message)
         assert caught.value.code == "signature_invalid"
+
+
+def test_a_pem_key_of_another_algorithm_is_refused():
+    other = X25519PrivateKey.from_private_bytes(bytes(range(32)))
+    raw = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with pytest.raises(InvalidError) as caught:
+        keys.parse_private_key(raw)
+    assert caught.value.code == "private_key_malformed"
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_raw_keys_have_32_bytes(length):
+    for make in (keys.PublicKey.from_raw, keys.PrivateKey.from_seed):
+        with pytest.raises(InvalidError):
+            make(bytes(length))
