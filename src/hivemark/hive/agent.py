@@ -1,16 +1,18 @@
 """The agent: carries out what `HiveCore` decides, and tells it what happened. One event loop, one owner."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
 import msgspec
 
-from hivemark.api.link import ResultAnswer
-from hivemark.errors import HivemarkError, UnavailableError
+from hivemark.api.link import ResultAnswer, ResultFrame
+from hivemark.errors import HivemarkError, InvalidError, UnavailableError
 from hivemark.hive.clock import Clock
 from hivemark.hive.config import HiveConfig
 from hivemark.hive.core import HiveCore, HiveIdentity, WaitingResult
@@ -26,16 +28,19 @@ from hivemark.hive.effects import (
     StartAttempt,
     StopAttempt,
 )
+from hivemark.hive.engines.base import EngineFacts
+from hivemark.hive.failure import EngineFailure, Stage
 from hivemark.hive.link import LinkSocket
 from hivemark.hive.outbox import StoredResult
 from hivemark.hive.outbox_writer import OutboxWriter
 from hivemark.hive.receipts import ReceiptContext, Salts, build_result
-from hivemark.hive.request import parse_request
+from hivemark.hive.recording import Recording
+from hivemark.hive.request import EffectiveRequest, parse_request
 from hivemark.hive.results import PutOff, Refused, ResultPoster, Stale
-from hivemark.hive.runner import run_attempt
+from hivemark.hive.runner import Attempted, run_attempt
 from hivemark.hive.stable import EngineStable
 
-TICK_S: Final = 0.1
+TICK_S: Final = 0.2
 REFRESH_S: Final = 15.0
 STOP_S: Final = 3.0
 
@@ -104,7 +109,8 @@ class Agent:
         while not self._stop.is_set():
             await self._socket.run(opened=self._opened, received=self._received)
             self._apply(self.core.closed())
-            await asyncio.sleep(self._reconnect_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), self._reconnect_s)
 
     async def _keep_ticking(self) -> None:
         while True:
@@ -184,9 +190,7 @@ class Agent:
         if failure is not None and failure.code == "model_withdrawn":
             self._apply(self.core.attempt_declined(lease.attempt, code=failure.code, message=failure.message))
             return
-        frame = build_result(
-            self._context, lease, request, attempted, grant_sha256=start.grant_sha256, salts=salts
-        )
+        frame = self._sign(start, request, attempted, salts, engine.facts)
         _log.info("attempt_finished", extra=_facts(frame.attempt, attempted.duration_us, failure))
         result = StoredResult(
             attempt=lease.attempt,
@@ -197,9 +201,32 @@ class Agent:
         )
         await self._keep(result)
 
+    def _sign(
+        self,
+        start: StartAttempt,
+        request: EffectiveRequest,
+        attempted: Attempted,
+        salts: Salts,
+        known: EngineFacts,
+    ) -> ResultFrame:
+        """The signed result. What no receipt can say of an engine becomes a failure that one can."""
+        sign = partial(build_result, self._context, start.lease, request)
+        try:
+            return sign(attempted, grant_sha256=start.grant_sha256, salts=salts)
+        except InvalidError as error:
+            attempted.failure = EngineFailure(
+                Stage.ENGINE, "not_receiptable", f"no receipt can say this: {error}", transient=False
+            )
+            attempted.facts = known
+            attempted.recording = Recording(output_salt=salts.output, max_tokens=0)
+            return sign(attempted, grant_sha256=start.grant_sha256, salts=salts)
+
     async def _keep(self, result: StoredResult) -> None:
         try:
             await self._outbox.put(result)
+        except asyncio.CancelledError:
+            self._outbox.forget(result.attempt)  # nobody wants it, and it may stand there already
+            raise
         except HivemarkError as error:
             _log.error("result_not_kept", extra={"attempt": result.attempt, "reason": error.message})
             self._apply(self.core.attempt_declined(result.attempt, code=error.code, message=error.message))

@@ -62,7 +62,7 @@ RECONNECT_MAX_MS: Final = 10_000
 RESULTS_MAX: Final = 4_096
 """Results that may wait for delivery; with more, leases are declined (a `Reconcile` still fits its frame)."""
 
-_PROTOCOL_ERRORS: Final = (HivemarkError, msgspec.DecodeError)
+_PROTOCOL_ERRORS: Final = (HivemarkError, msgspec.DecodeError, UnicodeDecodeError)
 
 Effects: TypeAlias = list[Effect]
 
@@ -397,9 +397,8 @@ class HiveCore:
         return self._send(Started(attempt=lease.attempt, lease_version=lease.lease_version))
 
     def _cancelled(self, attempt: str) -> Effects:
-        if self._running.pop(attempt, None) is not None:
-            return [StopAttempt(attempt)]
-        return [ForgetResult(attempt)] if self._results.remove(attempt) else []
+        """What runs ends without a receipt; one that is signed already is still delivered (6.3)."""
+        return [StopAttempt(attempt)] if self._running.pop(attempt, None) is not None else []
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────
 

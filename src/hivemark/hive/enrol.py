@@ -125,7 +125,7 @@ async def _post(url: str, enrol: Enrol) -> Enrolled:
         raise _problem(status, raw)
     try:
         return msgspec.json.decode(raw, type=Enrolled)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadUpstreamError(f"the answer is malformed: {error}", code="answer_malformed") from error
 
 
@@ -140,7 +140,7 @@ def _problem(status: int, raw: bytes) -> HivemarkError:
     error = ERROR_OF_KIND[KIND_OF_STATUS.get(status, Kind.BAD_UPSTREAM)]
     try:
         problem = msgspec.json.decode(raw, type=_Problem)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         problem = _Problem()
     message = problem.detail or problem.title or f"the coordinator answered {status}"
     return error(message, code=problem.code or f"status_{status}", hint=problem.hint)

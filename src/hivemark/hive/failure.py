@@ -1,11 +1,13 @@
 """How an attempt fails: one typed value from the engine's edge to the receipt."""
 
 from enum import StrEnum
+from typing import Final
 
 from hivemark.errors import BadUpstreamError
 from hivemark.protocol.receipt import Failure
 
-MESSAGE_CHARS_MAX = 500
+CODE_CHARS_MAX: Final = 64
+MESSAGE_CHARS_MAX: Final = 500
 
 
 class Stage(StrEnum):
@@ -28,7 +30,7 @@ class EngineFailure(BadUpstreamError):
     def __init__(
         self, stage: Stage, code: str, message: str, *, transient: bool = True, at_fault: bool = True
     ) -> None:
-        super().__init__(message[:MESSAGE_CHARS_MAX], code=code)
+        super().__init__(message[:MESSAGE_CHARS_MAX], code=code[:CODE_CHARS_MAX] or "unnamed")
         self.stage = stage
         self.transient = transient
         self.at_fault = at_fault

@@ -87,7 +87,11 @@ async def _agent(config: HiveConfig) -> AsyncIterator[tuple[Agent, HiveIdentity]
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)  # attempts have deadlines of their own
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
     async with aiohttp.ClientSession(
-        timeout=timeout, connector=connector, read_bufsize=LINE_BYTES_MAX // 2, auto_decompress=False
+        timeout=timeout,
+        connector=connector,
+        read_bufsize=LINE_BYTES_MAX // 2,  # aiohttp refuses lines of twice this
+        headers={"Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
     ) as http:
         stable = EngineStable(config, catalog, http=http, clock=clock, version=software)
         yield (

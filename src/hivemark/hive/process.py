@@ -177,7 +177,7 @@ async def _wait_until_ready(process: asyncio.subprocess.Process) -> _Event:
             raise EngineFailure(Stage.LOAD, "worker_died", message)
         try:
             event = msgspec.json.decode(line, type=_Event)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _broken(str(error)) from error
         match event.event:
             case "loading":

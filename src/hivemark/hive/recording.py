@@ -8,7 +8,8 @@ from hivemark.hive.engines.base import Chunk
 from hivemark.hive.failure import EngineFailure, Stage
 from hivemark.protocol.receipt import PREFIX_CHUNKS, Prefix, Usage
 
-OUTPUT_BYTES_MAX: Final = 2_097_152
+OUTPUT_BYTES_MAX: Final = 1_048_576
+"""Six times as much, if every character has to be escaped, still fits into a result's body."""
 CHUNKS_MAX: Final = 16_384
 """With a prefix commitment every 64 chunks the receipt then still fits into a log entry."""
 

@@ -87,7 +87,7 @@ def read_answer(status: int, raw: bytes, retry_after: str | None) -> PostOutcome
     if status == 200:
         try:
             return msgspec.json.decode(raw, type=ResultAnswer)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return PutOff(f"the answer is malformed: {error}")
     if status == 401:
         return Stale()
@@ -99,7 +99,7 @@ def read_answer(status: int, raw: bytes, retry_after: str | None) -> PostOutcome
 def _code(raw: bytes) -> str | None:
     try:
         return msgspec.json.decode(raw, type=_Problem).code
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

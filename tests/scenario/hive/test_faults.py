@@ -17,6 +17,7 @@ FAULTS = {
     "no_done": ("stream", "stream_ended"),
     "garbage_json": ("stream", "engine_garbage"),
     "garbage_shape": ("stream", "engine_garbage"),
+    "garbage_utf8": ("stream", "engine_garbage"),
     "garbage_sse": ("stream", "engine_garbage"),
     "wrong_type": ("stream", "engine_garbage"),
     "huge_line": ("stream", "engine_garbage"),

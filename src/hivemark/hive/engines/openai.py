@@ -4,16 +4,18 @@ Shared by workers and attached servers. The parser is pure; `stream_chat` is its
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import aiohttp
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from msgspec import Meta
 
 from hivemark.hive.engines.base import Chunk
 from hivemark.hive.failure import EngineFailure, Stage
 from hivemark.hive.request import EffectiveRequest
 from hivemark.protocol.receipt import Usage
+from hivemark.protocol.shape import Count
 
 LINE_BYTES_MAX: Final = 262_144
 ERROR_BYTES_MAX: Final = 4_096
@@ -28,16 +30,16 @@ class _Delta(msgspec.Struct):
 class _Choice(msgspec.Struct):
     delta: _Delta
     index: int = 0
-    finish_reason: str | None = None
+    finish_reason: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: Count
+    completion_tokens: Count
 
 
 class _Extra(msgspec.Struct):
-    token_ids: tuple[int, ...] | None = None
+    token_ids: tuple[Count, ...] | None = None
 
 
 class _Error(msgspec.Struct):
@@ -73,7 +75,7 @@ class StreamParser:
             return None
         try:
             return _as_chunk(_CHUNK.decode(payload))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _garbage(f"a chunk is not in OpenAI's form: {error}") from error
 
 
@@ -86,11 +88,7 @@ def _as_chunk(chunk: _StreamChunk) -> Chunk:
         text=(choice.delta.content or "") if choice else "",
         token_ids=chunk.hivemark.token_ids if chunk.hivemark else None,
         finish_reason=choice.finish_reason if choice else None,
-        usage=None
-        if usage is None
-        else Usage(
-            prompt_tokens=max(0, usage.prompt_tokens), completion_tokens=max(0, usage.completion_tokens)
-        ),
+        usage=None if usage is None else Usage(**msgspec.structs.asdict(usage)),
     )
 
 
@@ -164,7 +162,7 @@ def _error_message(text: str) -> str:
     """The message of OpenAI's error object, or the text as it came."""
     try:
         message = msgspec.json.decode(text.encode())["error"]["message"]
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
         return text[:200]
     return str(message)
 

@@ -194,6 +194,8 @@ async def _in_the_middle(state: EngineState, fault: Fault) -> AsyncIterator[byte
             yield b'data: {"choices": {"delta": 7}}\n\n'
         case Fault.GARBAGE_SSE:
             yield b"\x00\xff\xfe this is no event stream\n\n"
+        case Fault.GARBAGE_UTF8:
+            yield b'data: {"choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n'
         case Fault.HALF_LINE:
             yield b'data: {"choices": [{"del'
         case Fault.CUT:

@@ -33,6 +33,7 @@ class Fault(StrEnum):
     GARBAGE_JSON = "garbage_json"
     GARBAGE_SSE = "garbage_sse"
     GARBAGE_SHAPE = "garbage_shape"
+    GARBAGE_UTF8 = "garbage_utf8"
     HALF_LINE = "half_line"
     CUT = "cut"
     NO_DONE = "no_done"
