@@ -85,10 +85,21 @@ class Model:
             ending=vocabulary.texts[min(vocabulary.ending)] if vocabulary.ending else "",
             strftime_now=strftime_now,
         )
+        self._require_possible(text)
         ids = self.tokenizer.with_beginning(self.tokenizer.encode(text, control=True, marker=marker))
         if not ids:
             raise InvalidError("the template made no prompt of the messages", code="prompt_empty")
         return ids
+
+    def _require_possible(self, text: str) -> None:
+        """Refuse text that no tokenisation fits into the context, before time is spent on cutting it up."""
+        characters_max = self.context_tokens * self.tokenizer.token_bytes_max
+        if len(text) > characters_max:
+            raise InvalidError(
+                f"a prompt of {len(text)} characters cannot fit the context of {self.context_tokens} tokens",
+                code="context_length_exceeded",
+                field="messages",
+            )
 
 
 def parse_model(

@@ -74,6 +74,8 @@ class Tokenizer(ABC):
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         typed = list(zip(vocabulary.texts, vocabulary.types, strict=True))
+        # No token stands for more bytes than its own text has, whichever way bytes are written in it.
+        self.token_bytes_max = max(len(text.encode()) for text in vocabulary.texts)
         self._atoms = {
             text: token
             for token, (text, kind) in enumerate(typed)

@@ -75,6 +75,15 @@ async def test_it_is_small_and_starts_fast(worker: Worker) -> None:
     assert process.cpu_times().user < START_CPU_S_MAX
 
 
+async def test_it_computes_with_the_threads_it_was_given() -> None:
+    counts = []
+    for threads in (1, 2):
+        async with running(threads=threads) as started:
+            await started.chat(max_tokens=3)
+            counts.append(psutil.Process(started.process.pid).num_threads())
+    assert counts[1] - counts[0] == 1
+
+
 async def test_the_stream_and_the_whole_answer_are_the_same(worker: Worker) -> None:
     status, whole = await worker.chat()
     chunks = await worker.stream(stream_options={"include_usage": True})

@@ -1,5 +1,7 @@
 """Answers: the right ones, in pieces that add up, ended for the reason they say."""
 
+import time
+
 import pytest
 
 from hivemark.engine import Model, Piece, Sampling, generate
@@ -68,6 +70,14 @@ def test_what_does_not_fit_the_context_is_refused_before_anything_is_computed(ti
     with pytest.raises(InvalidError) as caught:
         next(generate(tiny, [5] * 512, Sampling(max_tokens=1), seed=0))
     assert caught.value.field == "messages"
+
+
+def test_a_prompt_far_beyond_the_context_is_refused_without_cutting_it_up(tiny: Model) -> None:
+    start = time.process_time()
+    with pytest.raises(InvalidError) as caught:
+        ask(tiny, "ab" * 500_000)
+    assert (caught.value.code, caught.value.field) == ("context_length_exceeded", "messages")
+    assert time.process_time() - start < 1
 
 
 def test_the_context_can_be_filled_to_its_last_token(tiny: Model) -> None:
