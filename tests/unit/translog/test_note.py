@@ -127,3 +127,41 @@ def test_octets_that_are_not_utf8_are_kept_in_comments_and_names():
     )
     policy = parse_policy(raw)
     assert policy.is_satisfied_by([policy.witnesses[0].name])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"a" * 1_048_576 + note.encode_note(note.Note(TEXT, (note.sign_note(TEXT, LOG),))),
+        f"{TEXT}\n— log.example/2026 {encode_base64(bytes(4))}\n".encode(),
+        f"{TEXT}\n— log.example/2026 {encode_base64(bytes(9))}".encode(),
+        f"{TEXT}\n— log.example/2026{encode_base64(bytes(9))}\n".encode(),
+        f"{TEXT}— log.example/2026 {encode_base64(bytes(9))}\n".encode(),
+        b"\xff" + note.encode_note(note.Note(TEXT, (note.sign_note(TEXT, LOG),))),
+    ],
+    ids=["too large", "no signature", "no newline", "no space", "no empty line", "not UTF-8"],
+)
+def test_a_note_that_cannot_be_is_refused(raw):
+    with pytest.raises(InvalidError) as caught:
+        note.parse_note(raw)
+    assert caught.value.code == "note_malformed"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["quorum none"],
+        [f"log {LOG.verifier} url more", "quorum none"],
+        ["log", "quorum none"],
+        [f"log {LOG.verifier}", f"witness w {WITNESS.verifier} url more", "quorum none"],
+        [f"log {LOG.verifier}", "witness w", "quorum none"],
+        [f"log {LOG.verifier}", "group g any", "quorum none"],
+        [f"log {LOG.verifier}", f"witness w {WITNESS.verifier}", "group g any none", "quorum none"],
+        [f"log {LOG.verifier}", "# " + "x" * 65_536, "quorum none"],
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(lines):
+    head = [HEADER, f"{SERVICE}net {KEY.public.base64}"]
+    with pytest.raises(InvalidError) as caught:
+        parse_policy("".join(f"{line}\n" for line in head + lines).encode())
+    assert caught.value.code == "policy_malformed"
