@@ -257,7 +257,6 @@ def _conclude(home: Home, result: dict[str, Any], output: Output, *, is_kept: bo
         style="bold green" if _is_complete(result) else "bold red",
     )
     output.say()
-    output.say("next:", style="bold")
     table = plain_table("", "")
     table.show_header = False
     if is_kept:
@@ -269,6 +268,7 @@ def _conclude(home: Home, result: dict[str, Any], output: Output, *, is_kept: bo
         table.add_row("hivemark demo --home ./demo", "run it again and keep the receipts")
     table.add_row("hivemark up", "start a network of your own, in the background")
     table.add_row("hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny", "ask it something")
+    output.say("next:", style="bold")
     output.show(table)
 
 
