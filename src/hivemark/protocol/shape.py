@@ -50,6 +50,7 @@ def from_shape(record: Any) -> JsonObject:
 def _invalid(text: str, prefix: str) -> InvalidError:
     located = _AT.match(text)
     what, path = (located["what"], located["path"].lstrip(".")) if located else (text, "")
+    path = path.replace("[...]", "")  # msgspec's way of saying "some value of this map"
     path = ".".join(part for part in (prefix, path) if part)
     named = _NAMED.match(what)
     if named is None:

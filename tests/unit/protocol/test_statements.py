@@ -113,6 +113,12 @@ def test_times_that_do_not_exist_are_refused(made):
     assert (error.code, error.field) == ("timestamp_malformed", "predicate.times.started")
 
 
+def test_a_completed_attempt_has_an_output(made):
+    commitments = replace(made.receipt.commitments, output=None)
+    error = refusal(lambda: receipt.encode_receipt(replace(made.receipt, commitments=commitments)))
+    assert (error.code, error.field) == ("member_invalid", "predicate.commitments.output")
+
+
 def test_prefixes_have_to_grow(made):
     prefix = made.receipt.commitments.prefixes[0]
     commitments = replace(made.receipt.commitments, prefixes=(prefix, prefix))
