@@ -86,7 +86,7 @@ def _open_holds() -> ColumnElement[int]:
 
 def _transactions(connection: Connection, network: str) -> Iterator[Transaction]:
     legs: dict[int, list[Posting]] = {}
-    for row in connection.execute(postings.select().order_by(postings.c.seq, postings.c.account)):
+    for row in connection.execute(postings.select().order_by(postings.c.seq)):
         legs.setdefault(row.seq, []).append(Posting(row.account, row.amount_micro, row.account_seq))
     for row in connection.execute(book_transactions.select().order_by(book_transactions.c.seq)):
         kind = TransactionKind(row.kind)

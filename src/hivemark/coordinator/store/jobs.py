@@ -17,7 +17,15 @@ from hivemark.coordinator.ports import (
 )
 from hivemark.coordinator.store import intake, ledger, moves, rows
 from hivemark.coordinator.store.database import AnyRow, Database
-from hivemark.coordinator.store.tables import accounts, attempts, executions, job_events, jobs, nonces
+from hivemark.coordinator.store.tables import (
+    accounts,
+    attempts,
+    executions,
+    job_events,
+    job_specs,
+    jobs,
+    nonces,
+)
 from hivemark.credits import book
 from hivemark.errors import NotFoundError
 from hivemark.jobs import lifecycle
@@ -35,12 +43,16 @@ _SETTLED: Final = (
     select(func.coalesce(func.sum(attempts.c.charge_micro), 0))
     .select_from(executions.join(attempts, attempts.c.execution == executions.c.id))
     .where(executions.c.job == jobs.c.id)
+    .correlate(jobs)
     .scalar_subquery()
 )
 _HELD: Final = (
-    select(accounts.c.balance_micro).where(accounts.c.id == "escrow:" + jobs.c.id).scalar_subquery()
+    select(accounts.c.balance_micro)
+    .where(accounts.c.id == "escrow:" + jobs.c.id)
+    .correlate(jobs)
+    .scalar_subquery()
 )
-_JOBS: Final = select(*rows.JOB_HEAD, func.coalesce(_HELD, 0), _SETTLED)
+_JOBS: Final = select(*rows.JOB_HEAD, func.coalesce(_HELD, 0), _SETTLED).select_from(rows.JOB_AND_SPEC)
 _EXECUTION: Final = select(*rows.EXECUTION).where(executions.c.id == bindparam("wanted"))
 _ATTEMPTS: Final = (
     select(*rows.ATTEMPT).where(attempts.c.execution == bindparam("wanted")).order_by(attempts.c.number)
@@ -221,8 +233,6 @@ _JOB_FIELDS: Final = (
     "account",
     "signer",
     "spec_id",
-    "spec_raw",
-    "spec_message",
     "spec_sha256",
     "idempotency_key",
     "body_sha256",
@@ -255,11 +265,9 @@ def _insert_job(connection: Connection, job: NewJob) -> None:
     enqueued = after_job(JobState.CREATED, lifecycle.JobEvent.ENQUEUED)
     row = {name: getattr(job, name) for name in _JOB_FIELDS}
     row |= {"state": enqueued.value, "version": 1, "event_seq": 2, "started_ms": None, "finished_ms": None}
-    connection.execute(
-        jobs.insert(),
-        row
-        | {"state": enqueued.value, "version": 1, "event_seq": 2, "started_ms": None, "finished_ms": None},
-    )
+    connection.execute(jobs.insert(), row)
+    spec = {"job": job.id, "raw": job.spec_raw, "message": job.spec_message}
+    connection.execute(job_specs.insert(), spec)
     at = {"job": job.id, "at_ms": job.created_ms}
     created = rows.json_text({"state": JobState.CREATED.value})
     waiting = rows.json_text({"state": enqueued.value, "cells": len(job.executions)})

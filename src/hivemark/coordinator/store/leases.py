@@ -33,10 +33,11 @@ _RUNNABLE: Final = and_(
 )
 _JOBS: Final = (
     select(*rows.JOB_HEAD)
+    .select_from(rows.JOB_AND_SPEC)
     .where(
         jobs.c.finished_ms.is_(None),
         jobs.c.deadline_ms > bindparam("at_ms"),
-        select(executions.c.id).where(_RUNNABLE).exists(),
+        select(executions.c.id).where(_RUNNABLE).correlate(jobs).exists(),
     )
     .order_by(jobs.c.created_ms, jobs.c.id)
     .limit(CANDIDATE_JOBS_MAX)

@@ -18,7 +18,15 @@ from hivemark.coordinator.ports import (
     TrustedKey,
 )
 from hivemark.coordinator.store.database import AnyRow
-from hivemark.coordinator.store.tables import attempts, executions, hive_models, hives, job_events, jobs
+from hivemark.coordinator.store.tables import (
+    attempts,
+    executions,
+    hive_models,
+    hives,
+    job_events,
+    job_specs,
+    jobs,
+)
 from hivemark.coordinator.store.tables import trusted_keys as keys
 from hivemark.jobs.lifecycle import ExecutionState, JobState
 
@@ -27,7 +35,7 @@ JOB_HEAD: Final = (
     jobs.c.account,
     jobs.c.signer,
     jobs.c.spec_id,
-    jobs.c.spec_raw,
+    job_specs.c.raw,
     jobs.c.spec_sha256,
     jobs.c.benchmark,
     jobs.c.visibility,
@@ -41,6 +49,9 @@ JOB_HEAD: Final = (
     jobs.c.finished_ms,
     jobs.c.deadline_ms,
 )
+
+JOB_AND_SPEC: Final = jobs.join(job_specs, job_specs.c.job == jobs.c.id)
+"""Where the columns of `JOB_HEAD` come from."""
 
 EXECUTION: Final = (
     executions.c.id,

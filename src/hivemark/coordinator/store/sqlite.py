@@ -18,11 +18,16 @@ from hivemark.coordinator.store.database import DatabaseUnavailable, Operation, 
 
 GROUP_MAX: Final = 64
 BUSY_TIMEOUT_MS: Final = 5_000
+# The same few pages change in every transaction: fewer, larger checkpoints write them less often. The
+# write-ahead log takes this many pages (32 MiB).
+_CHECKPOINT_PAGES: Final = 8_192
+
 _PRAGMAS: Final = (
     "journal_mode = WAL",
     "synchronous = FULL",
     "foreign_keys = ON",
     f"busy_timeout = {BUSY_TIMEOUT_MS}",
+    f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
 )
 
 _Job = tuple[Operation[Any], "Future[Any]"]

@@ -68,8 +68,6 @@ jobs: Final = Table(
     Column("account", Text, nullable=False),
     Column("signer", Text, nullable=False),
     Column("spec_id", Text, nullable=False),
-    Column("spec_raw", LargeBinary, nullable=False),
-    Column("spec_message", LargeBinary, nullable=False),
     Column("spec_sha256", Text, nullable=False),
     Column("idempotency_key", Text),
     Column("body_sha256", Text, nullable=False),
@@ -100,12 +98,22 @@ Index(
     postgresql_where=text("finished_ms IS NULL"),
 )
 
+# Apart from `jobs`, whose small rows are written again with every move of a cell.
+job_specs: Final = Table(
+    "job_specs",
+    metadata,
+    Column("job", Text, ForeignKey("jobs.id"), primary_key=True),
+    Column("raw", LargeBinary, nullable=False),
+    Column("message", LargeBinary, nullable=False),
+)
+
 nonces: Final = Table(
     "nonces",
     metadata,
     Column("signer", Text, primary_key=True),
     Column("nonce", Text, primary_key=True),
     Column("until_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 Index("ix_nonces_until_ms", nonces.c.until_ms)
 
@@ -204,6 +212,12 @@ Index(
     sqlite_where=text("outcome IS NULL"),
     postgresql_where=text("outcome IS NULL"),
 )
+Index(
+    "ix_attempts_unlogged",
+    attempts.c.id,
+    sqlite_where=text("outcome IS NOT NULL AND log_entry IS NULL"),
+    postgresql_where=text("outcome IS NOT NULL AND log_entry IS NULL"),
+)
 
 job_events: Final = Table(
     "job_events",
@@ -213,6 +227,7 @@ job_events: Final = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("name", Text, nullable=False),
     Column("body", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # ── hives and keys ───────────────────────────────────────────────────────────────────────────────
@@ -283,6 +298,7 @@ accounts: Final = Table(
     Column("balance_micro", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),  # of its newest posting
     CheckConstraint(f"balance_micro >= 0 OR id = '{TREASURY}'", name="no_overdraft"),
+    sqlite_with_rowid=False,
 )
 
 # The head row is locked by every booking, so that the book's sequence has no gaps.
@@ -309,12 +325,12 @@ book_transactions: Final = Table(
 postings: Final = Table(
     "postings",
     metadata,
-    Column("seq", BigInteger, ForeignKey("book_transactions.seq"), primary_key=True),
     Column("account", Text, ForeignKey("accounts.id"), primary_key=True),
+    Column("account_seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, ForeignKey("book_transactions.seq"), nullable=False),
     Column("amount_micro", BigInteger, nullable=False),
-    Column("account_seq", BigInteger, nullable=False),
-    UniqueConstraint("account", "account_seq"),
     CheckConstraint("amount_micro <> 0", name="amount"),
+    sqlite_with_rowid=False,
 )
 
 # ── log ──────────────────────────────────────────────────────────────────────────────────────────
@@ -330,13 +346,13 @@ log_rows: Final = Table(
     Column("queued_ms", BigInteger, nullable=False),
 )
 
-# A row leaves the queue when it gets its index, so that T4 never searches the whole log.
+# A row leaves the queue when it gets its index, so that T4 never searches the whole log. Numbers may be used
+# again once the queue was empty; that an entry has one index is said by `log_entries`.
 log_queue: Final = Table(
     "log_queue",
     metadata,
     Column("seq", _Counter, primary_key=True, autoincrement=True),
-    Column("row_id", Text, ForeignKey("log_rows.id"), nullable=False, unique=True),
-    sqlite_autoincrement=True,
+    Column("row_id", Text, ForeignKey("log_rows.id"), nullable=False),
 )
 
 log_entries: Final = Table(
