@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import msgspec
 
+from hivemark.api.headers import AUTHORIZATION, EPOCH, HIVE
 from hivemark.api.joinlink import require_private_transport
 from hivemark.api.link import ResultAnswer
 from hivemark.errors import HivemarkError
@@ -52,9 +53,9 @@ class ResultPoster:
     async def post(self, order: PostResult, body: bytes) -> PostOutcome:
         """What became of it; network trouble is an outcome, not an exception."""
         headers = {
-            "Authorization": f"Bearer {order.session_token}",
-            "Hivemark-Hive": self._hive,
-            "Hivemark-Epoch": str(order.epoch),
+            AUTHORIZATION: f"Bearer {order.session_token}",
+            HIVE: self._hive,
+            EPOCH: str(order.epoch),
             "Content-Type": "application/x-ndjson",
         }
         try:
