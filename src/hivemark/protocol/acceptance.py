@@ -44,7 +44,7 @@ class AcceptedTimes(Shape, frozen=True, kw_only=True):
 class RegionEvidence(Shape, frozen=True, kw_only=True):
     """How far the claimed region is supported; `verified` means level consistent or attested."""
 
-    claimed: Name
+    claimed: Name | None
     observed: Name | None
     verified: bool
     level: Literal["claimed", "observed", "consistent", "attested"]

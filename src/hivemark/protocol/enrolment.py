@@ -1,26 +1,35 @@
 """The enrolment statement: a hive joined or was revoked, signed by the service key (spec/statements 5)."""
 
 import hashlib
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
 
 from hivemark.protocol.dsse import parse_envelope, sign_envelope, verify_envelope
 from hivemark.protocol.keys import PrivateKey, PublicKey
 from hivemark.protocol.receipt import ClaimedRegion, HiveRef, require_hive_id
 from hivemark.protocol.shape import Name, Shape, Time
-from hivemark.protocol.statement import Subject, encode_statement, parse_statement, require_subject
+from hivemark.protocol.statement import (
+    Subject,
+    encode_statement,
+    parse_statement,
+    require_reasons,
+    require_subject,
+)
 from hivemark.protocol.times import parse_ms
 
 ENROLMENT: Final = "https://hivemark.dev/predicate/enrolment/v1"
 
 
 class Enrolment(Shape, frozen=True, kw_only=True):
-    """The enrolment predicate."""
+    """The enrolment predicate; `absent` gives a reason for every null (spec/statements 2.4)."""
 
     network: Name
     event: Literal["enrolled", "revoked"]
     hive: HiveRef
     at: Time
     region: ClaimedRegion
+    absent: dict[str, Annotated[str, Meta(min_length=1, max_length=1024)]]
 
 
 def encode_enrolment(enrolment: Enrolment) -> bytes:
@@ -36,6 +45,7 @@ def parse_enrolment(payload: bytes) -> Enrolment:
     require_hive_id(enrolment.hive)
     parse_ms(enrolment.at, field="predicate.at")
     require_subject(subject, _subject(enrolment))
+    require_reasons(enrolment, enrolment.absent, silent=frozenset())
     return enrolment
 
 

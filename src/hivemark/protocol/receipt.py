@@ -103,7 +103,7 @@ class Times(Shape, frozen=True, kw_only=True):
 class ClaimedRegion(Shape, frozen=True, kw_only=True):
     """Where the hive says it is."""
 
-    claimed: Name
+    claimed: Name | None
 
 
 class Failure(Shape, frozen=True, kw_only=True):

@@ -180,6 +180,7 @@ def test_an_enrolment_is_not_an_attempt():
         hive=GOOD.receipt.hive,
         at=GOOD.receipt.times.started,
         region=GOOD.receipt.region,
+        absent={},
     )
     raw = encode_enrolled(sign_enrolment(event, chain.SERVICE))
     proof = encode_tlog_proof(chain.prove(raw, chain.LOG, chain.WITNESSES))

@@ -40,9 +40,16 @@ def test_an_enrolment_is_read_back_as_it_was_signed(chain):
         hive=receipt.HiveRef.of(chain.HIVE.public),
         at="2026-11-20T20:10:29.123Z",
         region=receipt.ClaimedRegion(claimed="EU"),
+        absent={},
     )
     envelope = enrolment.sign_enrolment(event, chain.SERVICE)
     assert enrolment.verify_enrolment(envelope, chain.SERVICE.public) == event
+    unplaced = replace(event, region=receipt.ClaimedRegion(claimed=None))
+    with pytest.raises(InvalidError) as refused:
+        enrolment.encode_enrolment(unplaced)
+    assert refused.value.code == "reason_missing"
+    reasoned = replace(unplaced, absent={"region.claimed": "not stated"})
+    assert enrolment.parse_enrolment(enrolment.encode_enrolment(reasoned)) == reasoned
     parsed = entry.parse_entry(entry.encode_enrolled(envelope))
     assert isinstance(parsed, entry.EnrolmentEntry) and parsed.enrolment.raw == envelope
 

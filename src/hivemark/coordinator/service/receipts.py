@@ -5,7 +5,7 @@ from typing import Final
 
 from hivemark.api.link import Disclosure, ResultFrame
 from hivemark.coordinator.ports import AttemptRow, ExecutionRow, HiveRow
-from hivemark.coordinator.service.statements import REGION_UNSTATED, Seen
+from hivemark.coordinator.service.statements import Seen
 from hivemark.errors import HivemarkError, InvalidError, UnverifiedError
 from hivemark.protocol.acceptance import Delivered
 from hivemark.protocol.base64strict import decode_base64
@@ -85,7 +85,7 @@ def _require_lease(receipt: Receipt, asked: Asked) -> None:
         ("attempt", receipt.attempt, attempt.id),
         ("lease_version", receipt.lease_version, attempt.lease_version),
         ("grant_sha256", receipt.grant_sha256, attempt.grant_sha256),
-        ("region.claimed", receipt.region.claimed, asked.hive.region or REGION_UNSTATED),
+        ("region.claimed", receipt.region.claimed, asked.hive.region),
     ):
         if said != leased:
             raise UnverifiedError(

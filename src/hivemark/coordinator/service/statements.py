@@ -24,8 +24,8 @@ from hivemark.protocol.times import format_ms
 
 Outcome = Literal["accepted", "late", "lost", "cut", "no_receipt"]
 
-REGION_UNSTATED: Final = "unstated"
-"""Stands where a hive claims no region."""
+REGION_NOT_STATED: Final = "not stated"
+"""Why `region.claimed` of a hive without a region is null; both sides say it in these words."""
 
 _NO_EVIDENCE: Final = {
     "region.observed": "no address database is installed",
@@ -86,7 +86,7 @@ class Statements:
             usage=seen.usage if seen else None,
             outcome=outcome,
             receipt_sha256=seen.receipt_sha256 if seen else None,
-            absent=_absent(seen),
+            absent=_absent(seen, hive),
         )
         envelope = sign_acceptance(acceptance, self._identity.service_key)
         entry = encode_attempt(envelope, seen.receipt if seen else None)
@@ -99,7 +99,8 @@ class Statements:
             event=event,
             hive=HiveRef.of(PublicKey.from_base64(hive.public_key)),
             at=format_ms(now_ms),
-            region=ClaimedRegion(claimed=hive.region or REGION_UNSTATED),
+            region=ClaimedRegion(claimed=hive.region),
+            absent=_no_region(hive),
         )
         entry = encode_enrolled(sign_enrolment(enrolment, self._identity.service_key))
         return self._row(entry, attempt=None, private=False, now_ms=now_ms)
@@ -118,7 +119,7 @@ class Statements:
 def _region(hive: HiveRow) -> RegionEvidence:
     """Design §7: nothing beyond the claim is measured here, so nothing beyond it is said."""
     return RegionEvidence(
-        claimed=hive.region or REGION_UNSTATED,
+        claimed=hive.region,
         observed=None,
         verified=False,
         level="claimed",
@@ -127,8 +128,12 @@ def _region(hive: HiveRow) -> RegionEvidence:
     )
 
 
-def _absent(seen: Seen | None) -> dict[str, str]:
-    absent = dict(_NO_EVIDENCE)
+def _no_region(hive: HiveRow) -> dict[str, str]:
+    return {} if hive.region else {"region.claimed": REGION_NOT_STATED}
+
+
+def _absent(seen: Seen | None, hive: HiveRow) -> dict[str, str]:
+    absent = _NO_EVIDENCE | _no_region(hive)
     if seen is None:
         return absent | {
             "delivered": "no output arrived with a receipt that verifies",
