@@ -31,9 +31,11 @@ class DiskFaults:
 
     crash_after: int | None = None
     full: bool = False
+    refused: int = 0
 
     def __call__(self, where: str) -> None:
         if self.full and where.startswith("before"):
+            self.refused += 1
             refuse_write(where)
         if self.crash_after is None:
             return

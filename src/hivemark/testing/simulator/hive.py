@@ -6,6 +6,7 @@ The outbox outlives a crash as its file would; everything else of the process is
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -33,6 +34,7 @@ from hivemark.hive.recording import Recording
 from hivemark.hive.request import EffectiveRequest, parse_request
 from hivemark.hive.results import PostOutcome, PutOff, Refused, Stale
 from hivemark.hive.runner import Attempted
+from hivemark.protocol.base64strict import decode_base64
 from hivemark.protocol.keys import PrivateKey, PublicKey
 from hivemark.protocol.receipt import Engine, Model, Usage
 from hivemark.testing.simulator.network import Network, Wire
@@ -86,6 +88,7 @@ class SimulatedHive:
         self.moods = STEADY
         self.given_up: str | None = None
         self.shelved: list[tuple[str, str]] = []
+        self.signed: dict[str, str] = {}  # attempt → SHA-256 of the envelope that it promised to deliver
         self.core: HiveCore | None = None
         self._world = world
         self._network = network
@@ -308,6 +311,7 @@ class SimulatedHive:
         now_ms = self._world.clock.now_ms()
         body = msgspec.json.encode(frame)
         self.outbox.put([StoredResult(lease.attempt, lease.lease_version, lease.result_url, body, now_ms)])
+        self.signed[lease.attempt] = sha256(decode_base64(frame.envelope)).hexdigest()
 
     def _result(
         self, lease: Lease, grant_sha256: str, failure: EngineFailure | None, run_ms: int

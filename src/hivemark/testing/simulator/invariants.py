@@ -5,7 +5,7 @@ Each check yields one line per broken promise.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Row, Table, select
@@ -46,14 +46,21 @@ _OVERDUE_MS: Final = 4_000
 """A lease may outlive its end by one step of the reaper, and the moment it takes."""
 
 
-def final_problems(disk: Disk, policy: Policy, acknowledged: Sequence[str]) -> list[str]:
-    """Every promise that is broken once all messages have flowed."""
+def final_problems(
+    disk: Disk, policy: Policy, *, acknowledged: Sequence[str], signed: Mapping[str, str]
+) -> list[str]:
+    """Every promise that is broken once all messages have flowed.
+
+    `acknowledged` are the jobs whose users were told of them, `signed` the receipts (attempt → SHA-256 of
+    the envelope) that hives had in their outboxes.
+    """
     tables = _Tables(disk)
     log = list(_log_problems(disk, tables, policy))
     return [
         *_job_problems(tables, acknowledged),
         *_event_problems(tables),
         *_attempt_problems(tables, policy),
+        *_receipt_problems(tables, signed),
         *_book_problems(tables),
         *log,
     ]
@@ -166,6 +173,16 @@ def _attempt_problems(tables: _Tables, policy: Policy) -> Iterator[str]:
         if successes[execution.id] != (execution.state == "completed"):
             paid = successes[execution.id]
             yield f"execution {execution.id} is {execution.state}, {paid} attempts are paid"
+
+
+def _receipt_problems(tables: _Tables, signed: Mapping[str, str]) -> Iterator[str]:
+    """No receipt that was kept for delivery is missing: it was accepted or recorded as late."""
+    recorded = {
+        attempt.id: (attempt.receipt_sha256, attempt.late_receipt_sha256) for attempt in tables.attempts
+    }
+    for attempt, digest in signed.items():
+        if digest not in recorded.get(attempt, ()):
+            yield f"the receipt {digest[:8]}… of attempt {attempt} was never recorded"
 
 
 def _logged_outcomes(tables: _Tables, policy: Policy) -> tuple[dict[str, list[str]], list[str]]:

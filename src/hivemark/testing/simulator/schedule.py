@@ -22,7 +22,9 @@ from hivemark.testing.simulator.network import Network
 from hivemark.testing.simulator.storage import Disk
 from hivemark.testing.simulator.world import World
 
-CALM_MS: Final = 700_000
+CALM_MS: Final = 90_000
+"""Within this everything comes to its end, by what the parts do and not by the jobs' deadlines (600 s)."""
+
 REGIONS: Final = ("US", "EU", "ASIA")
 WATCH_MS: Final = 3_000
 _CANCELS: Final = 0.15
@@ -77,6 +79,7 @@ class _Schedule:
             for n in range(random.randint(1, 3))
         ]
         self._watched: list[str] = []
+        self._refused = 0
         self._random = random
 
     def run(self) -> Outcome:
@@ -113,8 +116,9 @@ class _Schedule:
 
     def _watch(self) -> None:
         """What holds while the coordinator is up and able to write, whatever else goes wrong."""
+        disturbed, self._refused = self._disk_faults.refused != self._refused, self._disk_faults.refused
         up_ms = self.world.clock.mono_ms() - self._coordinator.up_since_ms
-        if self._coordinator.services is None or self._disk_faults.full or up_ms < WATCH_MS:
+        if self._coordinator.services is None or up_ms < WATCH_MS or disturbed:
             return
         ids = [hive_id(hive.key.public.raw) for hive in self._hives]
         problems = lease_problems(self._store(), ids, now_ms=self.world.clock.now_ms())
@@ -135,7 +139,10 @@ class _Schedule:
 
     def _problems(self) -> list[str]:
         acknowledged = [client.job for client in self._clients if client.job is not None]
-        problems = final_problems(self._disk, self._coordinator.policy, acknowledged)
+        signed = {attempt: digest for hive in self._hives for attempt, digest in hive.signed.items()}
+        problems = final_problems(
+            self._disk, self._coordinator.policy, acknowledged=acknowledged, signed=signed
+        )
         for client in self._clients:
             if client.job is None:
                 problems.append(f"{client.name} has no job: {client.refused}")
