@@ -7,10 +7,10 @@ by a pid file that names process id *and* start time, so that nothing that is no
 
 import fcntl
 import os
-import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -21,9 +21,10 @@ from typing import IO, Any, Final
 import msgspec
 import psutil
 
-from hivemark.errors import ConflictError, DeadlineError, HivemarkError, InternalError, UnavailableError
+from hivemark.errors import ConflictError, DeadlineError, InternalError, UnavailableError
 
 READY_TIMEOUT_S: Final = 30.0
+POLL_PAUSE_S: Final = 0.02
 STOP_GRACE_S: Final = 8.0
 LOG_BYTES_MAX: Final = 5 * 1_048_576
 LOGS_KEPT: Final = 3
@@ -70,16 +71,17 @@ def start_child(program: Program, *, log: Path | None, environment: Mapping[str,
 
     Without a `log` it shares our stderr.
     """
-    process = _spawn(
+    spawned = _spawn(
         program, log=log, environment=environment, arguments=("--watchdog",), stdin=subprocess.PIPE
     )
-    return Child(program, process, _wait_until_ready(program, process, log))
+    return Child(program, spawned.process, _wait_until_ready(spawned))
 
 
 def start_alone(program: Program, *, log: Path, pid_file: Path) -> Mapping[str, Any]:
     """Start a program that outlives us, and note it in its pid file; answers what it said when ready."""
-    process = _spawn(program, log=log, environment=None, arguments=(), stdin=subprocess.DEVNULL)
-    ready = _wait_until_ready(program, process, log)
+    spawned = _spawn(program, log=log, environment=None, arguments=(), stdin=subprocess.DEVNULL)
+    ready = _wait_until_ready(spawned)
+    process = spawned.process
     started = psutil.Process(process.pid).create_time()
     note = _PidNote(pid=process.pid, started=started, module=program.module)
     draft = pid_file.with_suffix(".draft")
@@ -135,6 +137,20 @@ class _PidNote(msgspec.Struct, frozen=True):
     module: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Spawned:
+    """A process that has not said yet that it is ready.
+
+    Its stdout is a file without a name: unlike a pipe it never breaks when we leave before the program, and
+    the secrets of a first start are on no disk that anyone can open.
+    """
+
+    program: Program
+    process: subprocess.Popen[bytes]
+    said: IO[bytes]
+    log: Path | None
+
+
 def _spawn(
     program: Program,
     *,
@@ -142,17 +158,19 @@ def _spawn(
     environment: Mapping[str, str] | None,
     arguments: Sequence[str],
     stdin: int,
-) -> subprocess.Popen[bytes]:
+) -> _Spawned:
     """In its own session, so that Ctrl-C reaches this command alone and the order of stopping is ours."""
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the program has said its line
     with nullcontext() if log is None else _open_log(log) as log_file:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*program.command, *arguments],
             stdin=stdin,
-            stdout=subprocess.PIPE,
+            stdout=said,
             stderr=log_file,
             env=dict(os.environ if environment is None else environment),
             start_new_session=True,
         )
+    return _Spawned(program, process, said, log)
 
 
 def _open_log(path: Path) -> IO[bytes]:
@@ -166,45 +184,49 @@ def _open_log(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
 
 
-def _wait_until_ready(
-    program: Program, process: subprocess.Popen[bytes], log: Path | None
-) -> Mapping[str, Any]:
+def _wait_until_ready(spawned: _Spawned) -> Mapping[str, Any]:
     try:
-        said = _read_line(program, process, log)
-    except HivemarkError:
-        _kill_group(process.pid)
-        process.wait()
+        said = _parse_said(spawned.program, _first_line(spawned))
+    except BaseException:  # also when this command is interrupted: nothing half started stays behind
+        _kill_group(spawned.process.pid)
+        spawned.process.wait()
         raise
+    finally:
+        spawned.said.close()
     if said.get("event") == "ready":
         return said
-    process.wait()
+    spawned.process.wait()
     raise InternalError(
-        f"the {program.name} could not start: {said.get('message')}",
+        f"the {spawned.program.name} could not start: {said.get('message')}",
         code=str(said.get("code") or "start_failed"),
-        hint=said.get("hint") or _see(log),
+        hint=said.get("hint") or _see(spawned.log),
     )
 
 
-def _read_line(program: Program, process: subprocess.Popen[bytes], log: Path | None) -> dict[str, Any]:
-    """The first line on stdout; unbuffered reads, because `select` does not see what a buffer holds."""
-    assert process.stdout is not None
-    descriptor, line = process.stdout.fileno(), b""
+def _first_line(spawned: _Spawned) -> bytes:
+    name, descriptor = spawned.program.name, spawned.said.fileno()
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while not line.endswith(b"\n"):
-        if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise DeadlineError(
-                f"the {program.name} was not ready after {READY_TIMEOUT_S:.0f} s",
-                code="start_timeout",
-                hint=_see(log),
-            )
-        portion = os.read(descriptor, 4096)
-        line += portion
-        if not portion or len(line) > READY_LINE_BYTES_MAX:
+    while True:
+        has_ended = spawned.process.poll() is not None  # asked before reading: what it said last is read
+        line, newline, _ = os.pread(descriptor, READY_LINE_BYTES_MAX, 0).partition(b"\n")
+        if newline:
+            return line
+        if has_ended:
             raise UnavailableError(
-                f"the {program.name} ended before it was ready{_last_words(log)}",
+                f"the {name} ended before it was ready{_last_words(spawned.log)}",
                 code="start_failed",
-                hint=_see(log),
+                hint=_see(spawned.log),
             )
+        if time.monotonic() > deadline:
+            raise DeadlineError(
+                f"the {name} was not ready after {READY_TIMEOUT_S:.0f} s",
+                code="start_timeout",
+                hint=_see(spawned.log),
+            )
+        time.sleep(POLL_PAUSE_S)
+
+
+def _parse_said(program: Program, line: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
     except msgspec.DecodeError as error:

@@ -110,7 +110,12 @@ class Job(View, frozen=True, kw_only=True):
     finished_at: str | None = None
     deadline_at: str | None = None
     waiting_for: tuple[str, ...] = ()
-    executions: tuple[Execution, ...] = ()
+    told_executions: tuple[Execution, ...] | None = msgspec.field(default=None, name="executions")
+
+    @property
+    def executions(self) -> tuple[Execution, ...]:
+        """Every cell, when they were asked for."""
+        return self.told_executions or ()
 
     @property
     def is_final(self) -> bool:
