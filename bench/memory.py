@@ -2,7 +2,8 @@
 
     python bench/memory.py [--settle SECONDS]
 
-Starts a home of its own in a temporary folder: coordinator, hive, and a worker after one execution. Linux only.
+Starts a home of its own in a temporary folder: coordinator, hive, and a worker after one execution.
+Linux only.
 """
 
 import argparse

@@ -2,7 +2,8 @@
 
     python bench/verify.py FOLDER --policy FILE [--rounds N]
 
-FOLDER holds bundles, for example what `hivemark demo --home DIR` leaves in DIR/demo-…/receipts. Prints one JSON object.
+FOLDER holds bundles, for example what `hivemark demo --home DIR` leaves in DIR/demo-…/receipts. Prints one
+JSON object.
 """
 
 import argparse
