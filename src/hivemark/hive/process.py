@@ -52,7 +52,7 @@ class WorkerProcess:
     port: int
     token: str = field(repr=False)
     facts: EngineFacts
-    _drain: asyncio.Task[None]
+    _attending: asyncio.Task[None]
 
     @property
     def pid(self) -> int:
@@ -72,7 +72,7 @@ class WorkerProcess:
     async def stop(self) -> None:
         """End it and wait until it is gone."""
         await _end(self.process)
-        self._drain.cancel()
+        self._attending.cancel()
 
 
 async def start_worker(order: WorkerOrder) -> WorkerProcess:
@@ -83,6 +83,7 @@ async def start_worker(order: WorkerOrder) -> WorkerProcess:
         async with asyncio.timeout(order.load_timeout_s):
             await _give_order(process, order, token)
             ready = await _wait_until_ready(process)
+        facts = ready.facts()
     except TimeoutError:
         await _end(process)
         message = f"the model was not loaded within {order.load_timeout_s:g} s"
@@ -90,9 +91,8 @@ async def start_worker(order: WorkerOrder) -> WorkerProcess:
     except BaseException:
         await _end(process)
         raise
-    assert process.stdout is not None
-    drain = asyncio.create_task(_drain(process.stdout), name=f"worker-{process.pid}-stdout")
-    return WorkerProcess(process, ready.port, token, ready.facts(), drain)
+    attending = asyncio.create_task(_attend(process), name=f"worker-{process.pid}")
+    return WorkerProcess(process, ready.port, token, facts, attending)
 
 
 async def _spawn(order: WorkerOrder) -> asyncio.subprocess.Process:
@@ -172,7 +172,7 @@ async def _wait_until_ready(process: asyncio.subprocess.Process) -> _Event:
         except ValueError as error:
             raise _broken(f"a line is longer than {LINE_BYTES_MAX} bytes") from error
         if not line.endswith(b"\n"):
-            status = await process.wait()
+            status = await _wait_until_ended(process, every_s=0.02)
             message = f"the worker ended with status {status} before it was ready"
             raise EngineFailure(Stage.LOAD, "worker_died", message)
         try:
@@ -200,19 +200,40 @@ async def _end_at_once(process: asyncio.subprocess.Process) -> None:
         return
     assert process.stdin is not None
     process.stdin.close()
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_GRACE_S):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+            await _wait_until_ended(process, every_s=0.02)
+    _kill_group(process)
+    await _wait_until_ended(process, every_s=0.02)
+
+
+async def _attend(process: asyncio.subprocess.Process) -> None:
+    """Nothing is said after ready; what comes anyway must not fill the pipe. When it ends, its group ends."""
+    assert process.stdout is not None
+    draining = asyncio.create_task(_drain(process.stdout))
+    try:
+        await _wait_until_ended(process, every_s=0.25)
+        _kill_group(process)
+    finally:
+        draining.cancel()
+
+
+async def _wait_until_ended(process: asyncio.subprocess.Process, *, every_s: float) -> int:
+    """`Process.wait` also waits for the pipes, which a child of the worker may hold open."""
+    while process.returncode is None:
+        await asyncio.sleep(every_s)
+    return process.returncode
 
 
 async def _drain(stdout: asyncio.StreamReader) -> None:
-    """Nothing is said after ready; whatever comes anyway must not fill the pipe."""
     while await stdout.read(LINE_BYTES_MAX):
         pass
+
+
+def _kill_group(process: asyncio.subprocess.Process) -> None:
+    """At once or right after its leader ended: later, the number might belong to somebody else."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _broken(reason: str) -> EngineFailure:

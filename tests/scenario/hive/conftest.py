@@ -341,6 +341,7 @@ class RunningHive:
 
     home: Path
     process: asyncio.subprocess.Process
+    ready: dict[str, Any] = field(default_factory=dict)
 
     @property
     def pid(self) -> int:
@@ -393,6 +394,7 @@ class Hives:
         async with asyncio.timeout(20):
             line = json.loads(await process.stdout.readline())
         assert line["event"] == "ready", line
+        hive.ready = line
         return hive
 
     async def scripted(self, *flags: str, **changes: Any) -> RunningHive:

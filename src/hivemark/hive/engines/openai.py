@@ -3,6 +3,8 @@
 Shared by workers and attached servers. The parser is pure; `stream_chat` is its thin shell over aiohttp.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from typing import Annotated, Any, Final
 
@@ -19,6 +21,7 @@ from hivemark.protocol.shape import Count
 
 LINE_BYTES_MAX: Final = 262_144
 ERROR_BYTES_MAX: Final = 4_096
+END_TIMEOUT_S: Final = 0.2
 _TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _BUSY_STATUS: Final = frozenset({429, 503})
 
@@ -121,6 +124,7 @@ async def stream_chat(
             await _require_stream(response)
             async for chunk in _chunks(response):
                 yield chunk
+            await _read_end(response)
     except HttpProcessingError as error:
         raise _garbage(f"the answer is not HTTP: {error.message}") from error
     except (aiohttp.ClientError, OSError) as error:
@@ -141,6 +145,13 @@ async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[Chunk, Non
         chunk = parser.feed(line)
         if chunk is not None:
             yield chunk
+
+
+async def _read_end(response: aiohttp.ClientResponse) -> None:
+    """The body ends right after `[DONE]`; having read that, the connection can be used again."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_TIMEOUT_S):
+            await response.content.read(1)
 
 
 async def _require_stream(response: aiohttp.ClientResponse) -> None:
