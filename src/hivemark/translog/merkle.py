@@ -122,6 +122,7 @@ def verify_inclusion(leaf: bytes, *, index: int, size: int, proof: Sequence[byte
     """RFC 9162 2.1.3.2; raises `UnverifiedError` with code `inclusion_invalid`."""
     if not 0 <= index < size:
         raise UnverifiedError(f"index {index} is not in a tree of {size}", code="inclusion_invalid")
+    _require_hashes((leaf, root, *proof), code="inclusion_invalid")
     fn, sn, r = index, size - 1, leaf
     for p in proof:
         if sn == 0:
@@ -146,13 +147,20 @@ def verify_consistency(
     """
     if not 0 <= first <= second:
         raise UnverifiedError(f"a tree of {first} is no prefix of {second}", code="consistency_invalid")
+    _require_hashes((first_root, second_root, *proof), code="consistency_invalid")
+    if (first == 0 and first_root != EMPTY_ROOT) or (first == second and first_root != second_root):
+        raise UnverifiedError("the roots of equal trees differ", code="consistency_invalid")
     if first in (0, second):
-        expected = EMPTY_ROOT if first == 0 else second_root
-        if proof or first_root != expected:
-            raise UnverifiedError("the roots of equal trees differ", code="consistency_invalid")
+        if proof:
+            raise UnverifiedError("nothing is to be proven here", code="consistency_invalid")
         return
     if _prefix_roots(first, second, first_root, proof) != (first_root, second_root):
         raise UnverifiedError("the trees share no history", code="consistency_invalid")
+
+
+def _require_hashes(hashes: Sequence[bytes], *, code: str) -> None:
+    if any(len(one) != HASH_BYTES for one in hashes):
+        raise UnverifiedError(f"a hash has {HASH_BYTES} bytes", code=code)
 
 
 def _prefix_roots(

@@ -117,3 +117,23 @@ def test_sizes_and_roots_that_cannot_be_are_not_consistent(first, second):
 def test_the_empty_tree_comes_before_every_tree():
     verify_consistency(first=0, first_root=EMPTY_ROOT, second=5, second_root=ROOTS[5], proof=[])
     assert Frontier().root == EMPTY_ROOT
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "second_root"),
+    [(0, 1, b"short"), (0, 0, leaf_hash(b"")), (1, 1, b"short")],
+    ids=["a root that is no hash", "two roots of the empty tree", "equal sizes, other root"],
+)
+def test_a_consistency_without_proof_still_checks_both_roots(
+    first: int, second: int, second_root: bytes
+) -> None:
+    first_root = EMPTY_ROOT if first == 0 else leaf_hash(b"a")
+    with pytest.raises(UnverifiedError):
+        verify_consistency(
+            first=first, first_root=first_root, second=second, second_root=second_root, proof=[]
+        )
+
+
+def test_an_empty_leaf_and_root_are_no_inclusion() -> None:
+    with pytest.raises(UnverifiedError):
+        verify_inclusion(b"", index=0, size=1, proof=[], root=b"")
