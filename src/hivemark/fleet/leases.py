@@ -11,6 +11,8 @@ LEASE_TTL_S: Final = 15
 HEARTBEAT_S: Final = 3
 LINK_LOST_AFTER_S: Final = 10
 """A link silent for this long is lost: both ends close it. Chat attempts end, job attempts go on."""
+SILENT_AFTER_MS: Final = 5_000
+"""A keeper of leases that did not step for so long has been stopped: heartbeats may wait unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,25 @@ def reconcile(held: Iterable[Held], open_attempts: Mapping[str, int]) -> Reconci
         drop=tuple(attempt for attempt, on in goes_on.items() if not on),
         lost=tuple(attempt for attempt in open_attempts if attempt not in current),
     )
+
+
+class Patience:
+    """Whether the keeper of leases may end them: not before hives had a lease's time to renew, once it has
+    started, or has been stopped or unable to write itself. Its own silence is no hive's fault, and a mass
+    loss of heartbeats must not restart the fleet.
+    """
+
+    __slots__ = ("_from_ms", "_seen_ms", "_ttl_ms")
+
+    def __init__(self, ttl_ms: int = LEASE_TTL_S * 1_000) -> None:
+        self._ttl_ms = ttl_ms
+        self._seen_ms: int | None = None
+        self._from_ms = 0
+
+    def is_over(self, now_ms: int) -> bool:
+        """Ask at every step that could write, and only then: a gap between two of them counts as silence."""
+        silent = self._seen_ms is None or not 0 <= now_ms - self._seen_ms <= SILENT_AFTER_MS
+        if silent:
+            self._from_ms = now_ms + self._ttl_ms
+        self._seen_ms = now_ms
+        return now_ms >= self._from_ms

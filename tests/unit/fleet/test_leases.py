@@ -4,7 +4,9 @@ from hivemark.fleet.leases import (
     HEARTBEAT_S,
     LEASE_TTL_S,
     LINK_LOST_AFTER_S,
+    SILENT_AFTER_MS,
     Held,
+    Patience,
     is_expired,
     lease_until_ms,
     reconcile,
@@ -48,3 +50,25 @@ def test_a_waiting_receipt_is_wanted_even_when_its_lease_has_moved() -> None:
     verdict = reconcile([Held("att_a", 2, finished=True), Held("att_b", 2, finished=True)], {"att_b": 2})
     assert verdict.proceed == ("att_a", "att_b")
     assert verdict.drop == verdict.lost == ()
+
+
+def over_at(patience: Patience, times_ms: list[int]) -> list[bool]:
+    return [patience.is_over(now_ms) for now_ms in times_ms]
+
+
+def test_a_keeper_that_has_just_started_waits_for_one_lease() -> None:
+    times_ms = list(range(0, 17_000, 1_000))
+    assert over_at(Patience(), times_ms) == [False] * 15 + [True] * 2
+
+
+def test_a_keeper_that_was_stopped_waits_again() -> None:
+    patience = Patience(ttl_ms=2_000)
+    assert over_at(patience, [0, 1_000, 2_000, 3_000]) == [False, False, True, True]
+    assert over_at(patience, [3_000 + SILENT_AFTER_MS]) == [True]
+    back_ms = 3_000 + 2 * SILENT_AFTER_MS + 1
+    assert over_at(patience, [back_ms, back_ms + 1_999, back_ms + 2_000]) == [False, False, True]
+
+
+def test_a_clock_that_was_put_back_counts_as_silence() -> None:
+    patience = Patience(ttl_ms=2_000)
+    assert over_at(patience, [10_000, 12_000, 11_000, 12_999, 13_000]) == [False, True, False, False, True]

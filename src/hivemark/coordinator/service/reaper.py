@@ -4,6 +4,7 @@ from typing import Final, Protocol
 
 from hivemark.coordinator.ports import AttemptRow, HiveStore, JobStore, LeaseStore
 from hivemark.coordinator.service.results import Results
+from hivemark.fleet.leases import Patience
 
 BATCH: Final = 200
 
@@ -15,13 +16,19 @@ class ReaperStores(JobStore, LeaseStore, HiveStore, Protocol):
 class Reaper:
     """Ends attempts whose lease has run out, and sees that each that ended has its entry in the log."""
 
-    def __init__(self, *, store: ReaperStores, results: Results) -> None:
+    def __init__(self, *, store: ReaperStores, results: Results, lease_ttl_s: float) -> None:
         self._store = store
         self._results = results
+        self._patience = Patience(int(lease_ttl_s * 1000))
 
     def step(self, now_ms: int) -> int:
-        """End at most `BATCH` leases; answers how many attempts were ended or logged."""
+        """End at most `BATCH` leases; answers how many attempts were ended or logged.
+
+        After a start, or a stall of this process, hives first get the time to renew.
+        """
         cut = self._results.log_cut(now_ms=now_ms, limit=BATCH)
+        if not self._patience.is_over(now_ms):
+            return cut
         expired = self._store.expired_attempts(now_ms=now_ms, limit=BATCH)
         return cut + sum(self.end_lost(attempt, reason="lease_expired", now_ms=now_ms) for attempt in expired)
 

@@ -11,6 +11,7 @@ from hivemark.client.verify import verify_bundle
 from hivemark.coordinator.service.access import Reader
 from hivemark.coordinator.store.store import SqlStore
 from hivemark.errors import HivemarkError
+from hivemark.fleet.leases import LEASE_TTL_S
 from hivemark.protocol.ids import account_id, hive_id
 from hivemark.protocol.keys import PrivateKey
 from hivemark.testing.simulator.client import SimulatedClient
@@ -27,6 +28,7 @@ CALM_MS: Final = 90_000
 
 REGIONS: Final = ("US", "EU", "ASIA")
 WATCH_MS: Final = 3_000
+PATIENCE_MS: Final = LEASE_TTL_S * 1_000 + WATCH_MS
 _CANCELS: Final = 0.15
 
 
@@ -80,6 +82,7 @@ class _Schedule:
         ]
         self._watched: list[str] = []
         self._refused = 0
+        self._sound_from_ms = 0
         self._random = random
 
     def run(self) -> Outcome:
@@ -117,8 +120,9 @@ class _Schedule:
     def _watch(self) -> None:
         """What holds while the coordinator is up and able to write, whatever else goes wrong."""
         disturbed, self._refused = self._disk_faults.refused != self._refused, self._disk_faults.refused
-        up_ms = self.world.clock.mono_ms() - self._coordinator.up_since_ms
-        if self._coordinator.services is None or up_ms < WATCH_MS or disturbed:
+        if disturbed or self._coordinator.services is None:
+            self._sound_from_ms = self.world.clock.mono_ms() + PATIENCE_MS
+        if self.world.clock.mono_ms() < max(self._sound_from_ms, self._coordinator.up_since_ms + PATIENCE_MS):
             return
         ids = [hive_id(hive.key.public.raw) for hive in self._hives]
         problems = lease_problems(self._store(), ids, now_ms=self.world.clock.now_ms())
