@@ -143,15 +143,17 @@ class Agent:
             case SendFrame(text):
                 self._socket.send(text)
             case StartAttempt(lease):
-                task = self._spawn(self._attempt(effect), f"attempt-{lease.attempt}")
-                self._attempts[lease.attempt] = task
-                task.add_done_callback(lambda _: self._attempts.pop(lease.attempt, None))
+                ended = partial(self._attempt_ended, lease.attempt)
+                self._attempts[lease.attempt] = self._spawn(
+                    self._attempt(effect), f"attempt-{lease.attempt}", ended
+                )
             case StopAttempt(attempt):
                 _log.info("attempt_stopped", extra={"attempt": attempt})
                 if attempt in self._attempts:
                     self._attempts[attempt].cancel()
             case PostResult():
-                self._spawn(self._post(effect), f"post-{effect.attempt}")
+                ended = partial(self._post_ended, effect.attempt)
+                self._spawn(self._post(effect), f"post-{effect.attempt}", ended)
             case ForgetResult(attempt):
                 self._outbox.forget(attempt)
             case ShelveResult(attempt, code):
@@ -275,17 +277,39 @@ class Agent:
         await self.stable.close()
         await self._outbox.close()
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def _spawn(
+        self,
+        work: Coroutine[Any, Any, None],
+        name: str,
+        ended: Callable[[BaseException | None], None] | None = None,
+    ) -> asyncio.Task[None]:
+        """Run `work`; `ended` gets the exception that nobody expected. Without it that ends the agent."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._task_ended, ended or self._loop_ended))
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _task_ended(self, ended: Callable[[BaseException | None], None], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
             _log.critical("task_failed", extra={"task": task.get_name()}, exc_info=error)
+        ended(error)
+
+    def _loop_ended(self, error: BaseException | None) -> None:
+        if error is not None:
             self._fail(error)
+
+    def _attempt_ended(self, attempt: str, error: BaseException | None) -> None:
+        """One attempt's fault ends that attempt, never the agent."""
+        self._attempts.pop(attempt, None)
+        if error is not None:
+            message = f"the hive failed: {type(error).__name__}"
+            self._apply(self.core.attempt_declined(attempt, code="task_failed", message=message))
+
+    def _post_ended(self, attempt: str, error: BaseException | None) -> None:
+        if error is not None:
+            self._apply(self.core.result_put_off(attempt, mono_ms=self._mono_ms()))
 
     def _fail(self, failure: BaseException) -> None:
         """A broken promise of our own code ends the agent; whoever started it starts it again."""

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import signal
 import sys
@@ -36,6 +37,8 @@ from hivemark.protocol.keyfile import load_private_key
 OUTBOX_NAME: Final = "outbox.sqlite"
 LOCK_NAME: Final = "hive.lock"
 
+_log: Final = logging.getLogger(__name__)
+
 
 def main() -> None:
     """Exit status 0 after an orderly end, 1 otherwise."""
@@ -46,6 +49,7 @@ def main() -> None:
         with _only_one(config.home):
             asyncio.run(_run(config, watchdog=flags.watchdog, health_port=flags.health_port))
     except HivemarkError as error:
+        _log.critical("failed", extra={"code": error.code, "reason": str(error)})
         _say({"event": "failed", "code": error.code, "message": str(error), "hint": error.hint})
         sys.exit(1)
 
@@ -130,7 +134,9 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, agent: Agent) -> None:
 
 
 def _say(event: dict[str, object]) -> None:
-    print(msgspec.json.encode(event).decode(), flush=True)
+    """To whoever started this process, who may have stopped listening after `ready`."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), msgspec.json.encode(event) + b"\n")
 
 
 def _parse_flags() -> argparse.Namespace:
