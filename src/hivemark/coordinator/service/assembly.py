@@ -90,7 +90,7 @@ def build_services(
         hints=hints,
         metrics=metrics,
     )
-    reaper = Reaper(store=store, results=results)
+    reaper = Reaper(store=store, results=results, lease_ttl_s=rules.lease.lease_ttl_s)
     return Services(
         identity=identity,
         rules=rules,

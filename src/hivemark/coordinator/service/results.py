@@ -1,6 +1,7 @@
 """T3: a posted result is checked, its text stored, and then everything moves in one transaction."""
 
 import json
+import threading
 from typing import Protocol
 
 import msgspec
@@ -62,6 +63,7 @@ class Results:
         self._price = price
         self._hints = hints
         self._metrics = metrics
+        self._logging_cut = threading.Lock()
 
     def accept(self, hive: HiveRow, frame: ResultFrame, *, now_ms: int) -> ResultAnswer:
         """Spec/http 6. The hive is authenticated already.
@@ -209,6 +211,10 @@ class Results:
 
     def log_cut(self, *, now_ms: int, limit: int) -> int:
         """Queue the entries of attempts that a cancelled job cut; after a crash the next call finds them."""
+        with self._logging_cut:  # two callers would find the same attempts
+            return self._log_cut(now_ms, limit)
+
+    def _log_cut(self, now_ms: int, limit: int) -> int:
         unlogged = self._store.unlogged_attempts(limit=limit)
         for attempt in unlogged:
             job, hive = self._store.job(attempt.job), self._store.hive(attempt.hive)

@@ -13,8 +13,10 @@ from hivemark.translog.tiles import TileHashes, parse_tile_path, read_ref
 from hivemark.translog.tlogproof import TlogProof, encode_tlog_proof
 
 
-class NotYetLogged(UnavailableError):
+class NotYetLogged(NotFoundError):
     """The entry is queued; the next checkpoint will cover it."""
+
+    retryable = True
 
 
 @dataclass(frozen=True, slots=True)
