@@ -56,8 +56,11 @@ async def save_bundles(client: HivemarkClient, job: Job, folder: Path, *, wait_s
         path.write_bytes(raw)
         return path
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(save(each)) for each in job.executions if each.receipt_sha256]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(save(each)) for each in job.executions if each.receipt_sha256]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from failures  # the others failed for the same reason, or were cut short
     return [task.result() for task in tasks]
 
 

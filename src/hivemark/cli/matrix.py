@@ -34,10 +34,15 @@ class Cell:
 
 @dataclass(slots=True)
 class Matrix:
-    """The states of all executions of a job; changed by events, read by whoever shows it."""
+    """The states of all executions of a job; changed by events, read by whoever shows it.
+
+    `troubles` counts the attempts that went wrong, by what went wrong; `waiting_for` says why nothing moves.
+    """
 
     places: dict[str, Cell] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
+    troubles: Counter[str] = field(default_factory=Counter)
+    waiting_for: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, executions: tuple[Execution, ...]) -> "Matrix":
@@ -56,6 +61,13 @@ class Matrix:
         """Take in an event; one of an execution that is not ours is nobody's business."""
         if execution in self.states and state is not None:
             self.states[execution] = state
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person wants to know beyond the marks."""
+        lost = [f"{count} × {what}" for what, count in self.troubles.most_common()]
+        told = [f"attempts that went wrong: {', '.join(lost)}"] if lost else []
+        return (*told, *(f"waiting for {reason}" for reason in self.waiting_for))
 
     @property
     def counts(self) -> Counter[str]:
@@ -88,13 +100,15 @@ def render_matrix(matrix: Matrix, *, elapsed_s: float) -> RenderableType:
     for question in dict.fromkeys(place.question for place in places):
         marks = [matrix.marks(Cell(question, model, region)) for model, region in columns]
         table.add_row(_short(question), *marks)
-    return Group(table, Text(""), _bar(matrix, elapsed_s))
+    remarks = [Text(remark, "yellow") for remark in matrix.remarks]
+    return Group(table, Text(""), _bar(matrix, elapsed_s), *remarks)
 
 
 def progress_line(matrix: Matrix, *, elapsed_s: float) -> str:
     """The same in one line, where nothing can be redrawn."""
     counts = ", ".join(f"{count} {state}" for state, count in sorted(matrix.counts.items()))
-    return f"{elapsed_s:5.1f} s  {matrix.finished}/{len(matrix.states)} finished ({counts})"
+    told = "".join(f"; {remark}" for remark in matrix.remarks)
+    return f"{elapsed_s:5.1f} s  {matrix.finished}/{len(matrix.states)} finished ({counts}){told}"
 
 
 def _bar(matrix: Matrix, elapsed_s: float) -> Text:

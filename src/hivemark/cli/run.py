@@ -143,7 +143,11 @@ async def _run(
         if not wishes.wait:
             output.result(_submitted_object(submitted))
             return
-        job = await follow_job(client, submitted.id, output)
+        try:
+            job = await follow_job(client, submitted.id, output)
+        except asyncio.CancelledError:
+            output.say(f"the job goes on without you; next: hivemark jobs watch|cancel {submitted.id}")
+            raise
         rules = rules_of(await client.questions(), parse_jobspec(spec).spec.questions)
         verified = await _verify(home, client, job, wishes)
     _report(job, rules, verified, output)

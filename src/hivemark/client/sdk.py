@@ -23,7 +23,7 @@ from hivemark.client.views import (
     TrustedKey,
     decode_answer,
 )
-from hivemark.errors import DeadlineError, NotFoundError, UnavailableError
+from hivemark.errors import DeadlineError, HivemarkError, UnavailableError
 from hivemark.protocol.keys import PrivateKey
 
 RECONNECTS_MAX: Final = 30
@@ -133,15 +133,14 @@ class HivemarkClient:
     async def bundle(self, execution: str, *, wait_s: float = 0.0) -> bytes:
         """Everything needed to check one execution offline, as `hivemark verify` reads it.
 
-        Waits up to `wait_s` for the log to cover the entry (`NotFoundError` with code `not_yet_logged`
-        until then).
+        Waits up to `wait_s` for the log to cover the entry (code `not_yet_logged` until then).
         """
         path = f"/api/v1/executions/{execution}/bundle"
         waited_s = 0.0
         while True:
             try:
                 return await self._http.request("GET", path)
-            except NotFoundError as error:
+            except HivemarkError as error:
                 if error.code != "not_yet_logged" or waited_s >= wait_s:
                     raise
             await asyncio.sleep(POLL_PAUSE_S)

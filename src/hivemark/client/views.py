@@ -128,9 +128,8 @@ class JobEventBody(View, frozen=True, kw_only=True):
     execution: str | None = None
     state: str | None = None
     hive: str | None = None
-    region: Any = None
-    model: Any = None
-    question: Any = None
+    failure: str | None = None
+    reason: str | None = None
 
 
 class HiveModel(View, frozen=True, kw_only=True):

@@ -168,7 +168,7 @@ def test_a_policy_from_the_network_is_pinned_only_when_accepted(
         (["run", "-q", "capital-of-nowhere", "-m", "hivemark-tiny"], "unknown_question"),
         (["run", "-q", "capital-peru", "-m", "no-such-model"], "unknown_model"),
         (["run", "-q", "capital-peru", "-m", "hivemark-tiny", "-r", "MOON"], "unknown_region"),
-        (["jobs", "show", "job_00000000000000000000000000"], "not_found"),
+        (["jobs", "show", "job_00000000000000000000000000"], "unknown_job"),
     ],
 )
 def test_what_does_not_exist_is_an_error_with_a_name(
