@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from sqlalchemy import text
@@ -176,13 +177,13 @@ def _all(
 def _chain(bench: Bench, pool: ThreadPoolExecutor, seconds: float) -> Figure:
     """Whole executions: each thread leases a batch, starts it, finishes it; jobs are submitted as needed."""
     until = time.perf_counter() + seconds
+    placing = Lock()  # hives ask in turn; two that are offered the same cells would only race
 
     def work(_: int) -> int:
         done = 0
         while time.perf_counter() < until:
-            attempts = bench.lease()
-            if not attempts:
-                bench.submit()
+            with placing:
+                attempts = bench.lease() or (bench.submit() and bench.lease())
             for attempt in attempts:
                 bench.start(attempt)
                 bench.finish(attempt)

@@ -120,7 +120,7 @@ class SqlHives:
 
     def contact(self, hive: str, *, epoch: int, now_ms: int) -> bool:
         values = {"wanted": hive, "at_epoch": epoch, "at_ms": now_ms}
-        return self._db.write(lambda c: c.execute(_CONTACT, values).rowcount == 1)
+        return self._db.write(lambda c: c.execute(_CONTACT, values).rowcount == 1, durable=False)
 
     def set_draining(self, hive: str, on: bool) -> None:
         def operation(connection: Connection) -> None:

@@ -139,7 +139,7 @@ class SqlLeases:
         return self._db.write(partial(_lease, leases, now_ms)) if leases else []
 
     def start(self, attempt: str, *, lease_version: int, now_ms: int) -> bool:
-        return self._db.write(partial(_start, attempt, lease_version, now_ms))
+        return self._db.write(partial(_start, attempt, lease_version, now_ms), durable=False)
 
     def renew(
         self, hive: str, *, epoch: int, held: Sequence[tuple[str, int]], lease_until_ms: int
@@ -154,7 +154,7 @@ class SqlLeases:
             return list(connection.execute(_RENEW, values).scalars())
 
         named = set(held)
-        return self._db.write(operation)
+        return self._db.write(operation, durable=False)
 
     def open_attempts(self, hive: str) -> Sequence[AttemptRow]:
         return self._read_attempts(_OPEN_OF_HIVE, {"of_hive": hive})

@@ -16,8 +16,12 @@ POOL_SIZE: Final = 8
 _LOST_RACES: Final = frozenset({"40P01", "40001", "23505"})
 
 
-def postgres_engine(url: URL) -> Engine:
-    return create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True)
+def postgres_engine(url: URL, *, options: str = "") -> Engine:
+    """`options` are server settings for each of its connections."""
+    arguments = {"options": options} if options else {}
+    return create_engine(
+        url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True, connect_args=arguments
+    )
 
 
 class PostgresDatabase:
@@ -25,14 +29,16 @@ class PostgresDatabase:
 
     def __init__(self, url: URL) -> None:
         self._writes = postgres_engine(url)
+        self._casual_writes = postgres_engine(url, options="-c synchronous_commit=off")
         self._reads = self._writes.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
 
-    def write(self, operation: Operation[T]) -> T:
+    def write(self, operation: Operation[T], *, durable: bool = True) -> T:
+        engine = self._writes if durable else self._casual_writes
         for tries in range(1, TRIES_MAX + 1):
             try:
-                with self._writes.begin() as connection:
+                with engine.begin() as connection:
                     return operation(connection)
             except DBAPIError as error:
                 if tries == TRIES_MAX or getattr(error.orig, "sqlstate", None) not in _LOST_RACES:
@@ -48,3 +54,4 @@ class PostgresDatabase:
 
     def close(self) -> None:
         self._writes.dispose()
+        self._casual_writes.dispose()

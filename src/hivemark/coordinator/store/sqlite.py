@@ -61,7 +61,7 @@ class SqliteDatabase:
         self._writer = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._writer.start()
 
-    def write(self, operation: Operation[T]) -> T:
+    def write(self, operation: Operation[T], *, durable: bool = True) -> T:  # noqa: ARG002 - always is
         future: Future[T] = Future()
         with self._closing:
             if self._closed:
