@@ -232,11 +232,15 @@ class LinkSession:
             yield self._frame(Cancel(attempt=attempt))
 
     def _lease(self, session: Session, now_ms: int) -> Iterator[Effect]:
-        if not (self._offered and self._reconciled):
+        if not (self._offered and self._reconciled) or self._is_mute(now_ms):
             return
         for lease in self._links.grant(session.hive, epoch=session.epoch, now_ms=now_ms):
             self._leased.add(lease.attempt)
             yield self._frame(lease)
+
+    def _is_mute(self, now_ms: int) -> bool:
+        """Two heartbeats are missing: the link may still come back, but no work is given to it."""
+        return now_ms - self._heard_ms >= 2_000 * self._links.rules.heartbeat_s
 
     def _frame(self, body: CoordinatorMessage) -> Send:
         assert self._channel is not None, "a session has a channel"

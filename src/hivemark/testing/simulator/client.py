@@ -44,9 +44,9 @@ class SimulatedClient:
     def is_answered(self) -> bool:
         return self.job is not None or self.refused is not None
 
-    def begin(self) -> None:
-        """Sign the job and post it."""
-        value = make_spec(self._random, self.name)
+    def begin(self, spec: JsonObject | None = None) -> None:
+        """Sign the job, by default one of any shape, and post it."""
+        value = make_spec(self._random, self.name) if spec is None else spec
         now_ms = self._world.clock.now_ms()
         self._raw = sign_jobspec(value, self._key, now_ms=now_ms, random=self._random.randbytes)
         self._post()

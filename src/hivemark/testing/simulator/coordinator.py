@@ -108,17 +108,19 @@ class SimulatedCoordinator:
         for step in (self.services.reaper.step, self.services.deadlines.step, sequencer.step):
             self._loop(step)
 
-    def crash(self, why: str) -> None:
+    def crash(self, why: str, *, back_after_ms: int | None = None) -> None:
         """Everything in memory is gone; a new process starts after a while."""
         if self.services is None:
             return
         self._world.note("coordinator", f"crashes: {why}")
         self.services = None
         self._life += 1
+        self.disk.database.lose_what_is_not_durable()
         ends, self._ends = self._ends, []
         for end in ends:
             end.wire.close("coordinator")
-        self._world.after(self._random.randint(*RESTART_MS), self.start)
+        drawn_ms = self._random.randint(*RESTART_MS)
+        self._world.after(drawn_ms if back_after_ms is None else back_after_ms, self.start)
 
     def introduce(self, hives: list[SimulatedHive], clients: list[PrivateKey]) -> None:
         """Enrol the hives and trust the clients' keys, before anything goes wrong."""

@@ -33,26 +33,46 @@ class InlineDatabase:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._begun = False
         self.fault: Fault = _no_fault
 
-    def write(self, operation: Operation[T]) -> T:
-        """Durable when it returns; `SimulatedCrash` leaves it written whole or not at all."""
+    def write(self, operation: Operation[T], *, durable: bool = True) -> T:
+        """A durable write is there after a crash, whole; others only if a durable one came after them."""
         self.fault("before database")
-        self._connection.exec_driver_sql("BEGIN")
+        self._begin()
+        self._run("SAVEPOINT operation")
         try:
             result = operation(self._connection)
         except BaseException:
-            self._connection.exec_driver_sql("ROLLBACK")
+            self._run("ROLLBACK TO operation")
             raise
-        self._connection.exec_driver_sql("COMMIT")
+        finally:
+            self._run("RELEASE operation")
+        if durable:
+            self._run("COMMIT")
+            self._begun = False
         self.fault("after database")
         return result
+
+    def lose_what_is_not_durable(self) -> None:
+        """The machine is gone, not the process alone."""
+        if self._begun:
+            self._run("ROLLBACK")
+            self._begun = False
 
     def read(self, operation: Operation[T]) -> T:
         return operation(self._connection)
 
     def close(self) -> None:
         """The connection outlives every store on it."""
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._run("BEGIN")
+            self._begun = True
+
+    def _run(self, statement: str) -> None:
+        self._connection.exec_driver_sql(statement)
 
 
 class MemoryBlobs:
@@ -150,5 +170,6 @@ def _fresh_database() -> Connection:
     connection = _connection()
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
+    driver.rollback()  # whatever the schedule before left open
     _template().backup(driver)
     return connection
