@@ -41,7 +41,7 @@ from hivemark.hive.runner import Attempted, run_attempt
 from hivemark.hive.stable import EngineStable
 
 TICK_S: Final = 0.2
-REFRESH_S: Final = 15.0
+REFRESH_S: Final = 5.0
 STOP_S: Final = 3.0
 
 _log: Final = logging.getLogger(__name__)
@@ -91,6 +91,7 @@ class Agent:
     async def run(self) -> None:
         """Until `stop`; raises `GaveUp`, or whatever broke a promise of our own code."""
         await self.stable.refresh()
+        self._apply(self.core.offer_changed(self.stable.offer()))
         self._spawn(self._keep_linked(), "link")
         self._spawn(self._keep_ticking(), "tick")
         self._spawn(self._keep_refreshing(), "refresh")

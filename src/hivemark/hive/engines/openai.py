@@ -127,6 +127,9 @@ async def stream_chat(
             await _read_end(response)
     except HttpProcessingError as error:
         raise _garbage(f"the answer is not HTTP: {error.message}") from error
+    except aiohttp.ClientConnectorError as error:
+        message = f"the engine does not answer: {error.strerror}"
+        raise EngineFailure(Stage.REQUEST, "engine_unreachable", message) from error
     except (aiohttp.ClientError, OSError) as error:
         raise EngineFailure(
             Stage.STREAM, "connection_lost", f"the engine's connection broke: {type(error).__name__}"
