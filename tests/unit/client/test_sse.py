@@ -24,11 +24,7 @@ EVENTS = [
 @given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=12))
 def test_a_stream_means_the_same_in_any_portions(cuts: list[int]) -> None:
     parser, edges = SseParser(), [0, *sorted(cuts), len(STREAM)]
-    events = [
-        event
-        for start, end in itertools.pairwise(edges)
-        for event in parser.feed(STREAM[start:end])
-    ]
+    events = [event for start, end in itertools.pairwise(edges) for event in parser.feed(STREAM[start:end])]
     assert events == EVENTS
 
 
