@@ -1,10 +1,11 @@
 """The log's part of `hivemark fsck`: checkpoint, tiles, entry bundles and rows against each other."""
 
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from hivemark.coordinator.ports import LogStore, TileStore
+from hivemark.coordinator.ports import LogState, LogStore, TileStore
 from hivemark.coordinator.store.fsck import Progress, no_progress
 from hivemark.errors import InvalidError, UnverifiedError
 from hivemark.translog.append import RightEdge, TileFile, plan_append
@@ -13,6 +14,9 @@ from hivemark.translog.note import VerifierKey
 from hivemark.translog.tiles import CHECKPOINT_PATH, TILE_WIDTH, parse_tile_path
 
 CHUNK_ENTRIES: Final = 16 * TILE_WIDTH
+_LOOKS_MAX: Final = 5
+_LOOK_AGAIN_S: Final = 0.1
+
 PROBLEMS_MAX: Final = 100
 """A log that is damaged all over is described by its first problems."""
 
@@ -26,8 +30,7 @@ def check_log(
 
 
 def _problems(log: LogStore, tiles: TileStore, key: VerifierKey, progress: Progress) -> Iterator[str]:
-    state = log.log_state()
-    shown = tiles.read(CHECKPOINT_PATH)
+    state, shown = _at_rest(log, tiles)
     recorded = state.published_checkpoint
     if shown is None:
         if recorded is not None:
@@ -44,6 +47,16 @@ def _problems(log: LogStore, tiles: TileStore, key: VerifierKey, progress: Progr
         yield f"log: {checkpoint.size} entries are signed, the database has {state.size}"
         return
     yield from _replay(log, tiles, checkpoint, progress)
+
+
+def _at_rest(log: LogStore, tiles: TileStore) -> tuple[LogState, bytes | None]:
+    """Beside a running sequencer the file follows the database by a moment; wait for that moment."""
+    for _ in range(_LOOKS_MAX):
+        shown, state = tiles.read(CHECKPOINT_PATH), log.log_state()
+        if (shown or b"").decode(errors="replace") == (state.published_checkpoint or ""):
+            break
+        time.sleep(_LOOK_AGAIN_S)
+    return state, shown
 
 
 def _replay(log: LogStore, tiles: TileStore, checkpoint: Checkpoint, progress: Progress) -> Iterator[str]:
