@@ -43,6 +43,7 @@ _log: Final = logging.getLogger(__name__)
 def main() -> None:
     """Exit status 0 after an orderly end, 1 otherwise."""
     flags = _parse_flags()
+    os.umask(0o077)  # the outbox holds texts of users
     try:
         config = load_config(flags.home.resolve())
         configure_logs(config.hive.log_level)

@@ -1,7 +1,9 @@
 """Signed results until they are acknowledged, on disk before anything is posted (docs/spec/link 5.1).
 
 SQLite with `synchronous=FULL`: `put` has survived SIGKILL, and power loss with real fsync, once it returns.
-Bounded by `core.RESULTS_MAX` (the core takes no lease beyond it). One thread uses an `Outbox`.
+Bounded by `core.RESULTS_MAX` (the core takes no lease beyond it) and by the size of the file, beyond which
+`put` fails. What is forgotten is overwritten: texts stay no longer than they have to. One thread uses an
+`Outbox`.
 """
 
 import sqlite3
@@ -14,6 +16,8 @@ from hivemark.errors import InternalError
 from hivemark.hive.core import WaitingResult
 
 SHELVED_MAX: Final = 256
+PAGES_MAX: Final = 262_144  # of 4 KiB: 1 GiB
+JOURNAL_BYTES_MAX: Final = 4_194_304
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS result (
   number INTEGER PRIMARY KEY,
@@ -46,6 +50,9 @@ class Outbox:
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
         self._database.execute("PRAGMA cache_size=-1024")
+        self._database.execute("PRAGMA secure_delete=ON")
+        self._database.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES_MAX}")
+        self._database.execute(f"PRAGMA max_page_count={PAGES_MAX}")
         self._database.execute(_SCHEMA)
 
     def put(self, results: Iterable[StoredResult]) -> None:

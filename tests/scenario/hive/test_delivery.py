@@ -49,6 +49,16 @@ async def test_a_result_survives_sigkill_of_the_hive_and_is_delivered_by_the_nex
     assert [(item.attempt, item.finished) for item in held] == [(attempt, True)]
 
 
+async def test_the_outbox_is_for_its_owner_alone_and_keeps_no_text_that_was_delivered(coordinator, hives):
+    hive = await hives.scripted()
+    await coordinator.result(await coordinator.lease(MODEL, "[[answer=a very private answer]]"))
+    hive.signal(signal.SIGTERM)
+    assert await hive.ended() == 0
+    files = [path for path in hive.home.iterdir() if path.name.startswith("outbox")]
+    assert files and not any(path.stat().st_mode & 0o077 for path in files)
+    assert not any(b"a very private answer" in path.read_bytes() for path in files)
+
+
 async def test_a_lost_link_does_not_stop_a_running_attempt(coordinator, hives):
     await hives.scripted()
     attempt = await coordinator.lease(MODEL, "[[token_delay_s=0.1]]")

@@ -5,6 +5,8 @@ import os
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hivemark.api.handshake import Transcript
 from hivemark.api.link import (
@@ -280,6 +282,17 @@ def test_garbage_closes_the_link(raw):
     (closed,) = bench.core.frame_received(raw, mono_ms=bench.mono_ms)
     assert isinstance(closed, CloseLink)
     assert bench.core.frame_received(b"{}", mono_ms=bench.mono_ms) == []
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_no_bytes_break_the_core(raw, linked):
+    bench = Bench()
+    if linked:
+        bench.link()
+    else:
+        bench.hello()
+    (closed,) = bench.core.frame_received(raw, mono_ms=bench.mono_ms)
+    assert isinstance(closed, CloseLink)
 
 
 def test_a_frame_of_an_older_epoch_closes_the_link():
