@@ -69,11 +69,10 @@ class DemoNetwork:
         """Enrol one hive per region by a join link of its own, and start them all at once."""
         links = asyncio.run(self._join_links())
         with ThreadPoolExecutor(len(REGIONS)) as pool:
-            children = [
-                pool.submit(self._start_hive, region, link)
-                for region, link in zip(REGIONS, links, strict=True)
-            ]
-        self.hives = [child.result() for child in children]
+            for started in [
+                pool.submit(self._start_hive, *each) for each in zip(REGIONS, links, strict=True)
+            ]:
+                started.result()
 
     async def wait_until_linked(self, client: HivemarkClient) -> tuple[Hive, ...]:
         """The hives once all are linked and offer models; `DeadlineError` after 30 s."""
@@ -103,7 +102,7 @@ class DemoNetwork:
         async with self.client() as client:
             return [(await client.join_link(ttl_s=300)).link for _ in REGIONS]
 
-    def _start_hive(self, region: str, link: str) -> Child:
+    def _start_hive(self, region: str, link: str) -> None:
         home = self.home.root / "hives" / region.lower()
         enrol(
             home,
@@ -116,7 +115,7 @@ class DemoNetwork:
         )
         program = Program(name=f"hive {region}", module="hivemark.hive", home=home)
         log = self.home.logs / f"hive-{region.lower()}.log"
-        return start_child(program, log=log, environment=_own_environment())
+        self.hives.append(start_child(program, log=log, environment=_own_environment()))
 
 
 def _own_environment() -> Mapping[str, str]:

@@ -117,12 +117,18 @@ def test_without_a_policy_the_signers_are_unknown(kept: tuple[dict[str, Any], Pa
     assert "consistent, signers unknown to you" in done.stdout
 
 
-def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "children"), [(signal.SIGINT, 2), (signal.SIGINT, 7), (signal.SIGTERM, 7)], ids=str
+)
+def test_an_interrupted_demo_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals, children: int
+) -> None:
+    """With two children it is still starting; with seven (four programs, three workers) it is at work."""
     demo = subprocess.Popen(
         [*DEMO, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(tmp_path)
     )
-    started = _wait_until_children(psutil.Process(demo.pid), at_least=2)
-    demo.send_signal(signal.SIGINT)
+    started = _wait_until_children(psutil.Process(demo.pid), at_least=children)
+    demo.send_signal(number)
     _, told = demo.communicate(timeout=60)
     assert demo.returncode == 130, told.decode()[-4000:]
     _, alive = psutil.wait_procs(started, timeout=5)
