@@ -34,8 +34,7 @@ class Reaper:
 
     def end_lost(self, attempt: AttemptRow, *, reason: str, now_ms: int) -> bool:
         """The hive is not working on this attempt any more; False when it had moved on by itself."""
-        job, hive = self._store.job(attempt.job), self._store.hive(attempt.hive)
-        assert job is not None, "an attempt has a job"
+        job, hive = self._results.facts.head(attempt.job), self._store.hive(attempt.hive)
         assert hive is not None, "an attempt has a hive"
         return self._results.end_without_receipt(
             attempt, job=job, hive=hive, outcome="lost", reason=reason, now_ms=now_ms

@@ -1,5 +1,6 @@
 """Whether a posted result is what its lease asked for: pure checks over values (docs/spec/http.md 6)."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,6 @@ from hivemark.protocol.base64strict import decode_base64
 from hivemark.protocol.bundle import Disclosed, DisclosedOutput, DisclosedRequest, DisclosedTokenIds
 from hivemark.protocol.canonical import encode_canonical
 from hivemark.protocol.commitment import SALT_BYTES, verify_commitment
-from hivemark.protocol.dsse import parse_envelope
 from hivemark.protocol.keys import PublicKey
 from hivemark.protocol.receipt import Receipt, verify_receipt
 from hivemark.protocol.strictjson import JsonObject
@@ -69,7 +69,7 @@ def verify_result(frame: ResultFrame, asked: Asked) -> CheckedResult:
     )
     seen = Seen(
         receipt=envelope,
-        receipt_sha256=parse_envelope(envelope).sha256,
+        receipt_sha256=hashlib.sha256(envelope).hexdigest(),
         delivered=delivered,
         usage=receipt.usage,
     )

@@ -24,6 +24,7 @@ from hivemark.coordinator.ports import (
 )
 from hivemark.coordinator.service import hints
 from hivemark.coordinator.service.disclosures import encode_disclosed
+from hivemark.coordinator.service.facts import JobFacts
 from hivemark.coordinator.service.hints import Hints
 from hivemark.coordinator.service.identity import Identity
 from hivemark.coordinator.service.receipts import Asked, CheckedResult, ReceiptRefused, verify_result
@@ -56,6 +57,7 @@ class Results:
         metrics: Metrics,
     ) -> None:
         self._store = store
+        self.facts = JobFacts(store)
         self._blobs = blobs
         self._requests = requests
         self._statements = statements
@@ -100,10 +102,8 @@ class Results:
 
     def _context(self, attempt: AttemptRow) -> tuple[ExecutionRow, JobHead]:
         execution = self._store.execution(attempt.execution)
-        job = self._store.job(attempt.job)
         assert execution is not None, "an attempt has an execution"
-        assert job is not None, "an execution has a job"
-        return execution, job
+        return execution, self.facts.head(attempt.job)
 
     def _record(
         self,
@@ -217,8 +217,7 @@ class Results:
     def _log_cut(self, now_ms: int, limit: int) -> int:
         unlogged = self._store.unlogged_attempts(limit=limit)
         for attempt in unlogged:
-            job, hive = self._store.job(attempt.job), self._store.hive(attempt.hive)
-            assert job is not None, "an attempt has a job"
+            job, hive = self.facts.head(attempt.job), self._store.hive(attempt.hive)
             assert hive is not None, "an attempt has a hive"
             entry = self._statements.attempt(
                 job=job, attempt=attempt, hive=hive, outcome="cut", seen=None, now_ms=now_ms
