@@ -14,6 +14,7 @@ from hivemark.client.views import Job
 from hivemark.errors import HivemarkError
 
 REDRAWS_PER_S: Final = 8
+ROWS_AROUND: Final = 8  # heads, bar and remarks
 PLAIN_LINE_EVERY_S: Final = 2.0
 ASK_WHY_AFTER_S: Final = 3.0
 TROUBLES: Final = {
@@ -42,8 +43,9 @@ async def follow_job(client: HivemarkClient, job: str, output: Output, *, since:
 async def _follow_live(
     client: HivemarkClient, job: str, matrix: Matrix, output: Output, elapsed_s: Callable[[], float]
 ) -> None:
+    rows_max = output.people.height - ROWS_AROUND
     with Live(
-        get_renderable=lambda: render_matrix(matrix, elapsed_s=elapsed_s()),
+        get_renderable=lambda: render_matrix(matrix, elapsed_s=elapsed_s(), rows_max=rows_max),
         console=output.people,
         refresh_per_second=REDRAWS_PER_S,
     ):

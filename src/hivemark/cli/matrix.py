@@ -1,11 +1,11 @@
 """The matrix of a job while it runs: questions down, models and regions across, one mark per repeat."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from hivemark.client.views import Execution
@@ -20,7 +20,7 @@ MARKS: Final = {
     "cancelled": ("–", "dim"),
 }
 FINAL_STATES: Final = frozenset({"completed", "failed", "dead", "cancelled"})
-NAME_CHARS_MAX: Final = 24
+NAME_CHARS_MAX: Final = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +89,69 @@ class Matrix:
         return text
 
 
-def render_matrix(matrix: Matrix, *, elapsed_s: float) -> RenderableType:
-    """The whole matrix with a bar below, for a live display."""
-    places = list(dict.fromkeys(matrix.places.values()))
-    columns = list(dict.fromkeys((place.model, place.region) for place in places))
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    table.add_column("", style="bold")
-    for model, region in columns:
-        table.add_column(Text(f"{_short(model)}\n{region}", justify="center"), justify="center")
-    for question in dict.fromkeys(place.question for place in places):
-        marks = [matrix.marks(Cell(question, model, region)) for model, region in columns]
-        table.add_row(_short(question), *marks)
+def render_matrix(matrix: Matrix, *, elapsed_s: float, rows_max: int = 40) -> RenderableType:
+    """The whole matrix with a bar below, for a live display; the bar alone when it would not fit."""
     remarks = [Text(remark, "yellow") for remark in matrix.remarks]
-    return Group(table, Text(""), _bar(matrix, elapsed_s), *remarks)
+    below = (_bar(matrix, elapsed_s), *remarks)
+    places = list(dict.fromkeys(matrix.places.values()))
+    questions = list(dict.fromkeys(place.question for place in places))
+    if len(questions) > rows_max:
+        return Group(*below)
+    columns = _columns(matrix, places)
+    rows = [_row(matrix, question, columns) for question in questions]
+    return Group(*_heads(columns), *rows, Text(""), *below)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    model: str
+    region: str
+    width: int
+
+
+def _columns(matrix: Matrix, places: Sequence[Cell]) -> list[_Column]:
+    """One per model and region: wide enough for a mark per repeat, and together for the model's name."""
+    repeats = max(Counter(matrix.places.values()).values(), default=1)
+    pairs = list(dict.fromkeys((place.model, place.region) for place in places))
+    regions_of = Counter(model for model, _ in pairs)
+    return [
+        _Column(model, region, max(len(region), repeats, -(-_name_chars(model) // regions_of[model])) + 2)
+        for model, region in pairs
+    ]
+
+
+def _name_chars(name: str) -> int:
+    return min(len(name), NAME_CHARS_MAX)
+
+
+def _heads(columns: Sequence[_Column]) -> list[Text]:
+    """The models' names over all their regions, which would be too narrow for them one by one."""
+    models, regions = _line(""), _line("")
+    for model in dict.fromkeys(column.model for column in columns):
+        widths = [column.width for column in columns if column.model == model]
+        models.append(_fit(model, sum(widths)), "bold")
+    for column in columns:
+        regions.append(_fit(column.region, column.width), "dim")
+    return [models, regions]
+
+
+def _row(matrix: Matrix, question: str, columns: Sequence[_Column]) -> Text:
+    line = _line(question)
+    for column in columns:
+        marks = matrix.marks(Cell(question, column.model, column.region))
+        marks.pad_right(column.width - len(marks))
+        line.append_text(marks)
+    return line
+
+
+def _line(question: str) -> Text:
+    return Text(_fit(question, NAME_CHARS_MAX), no_wrap=True, overflow="ellipsis")
+
+
+def _fit(text: str, width: int) -> str:
+    """`text` with two spaces after it, cut where it is too long."""
+    room = width - 2
+    return (text if len(text) <= room else f"{text[: room - 1]}…").ljust(width)
 
 
 def progress_line(matrix: Matrix, *, elapsed_s: float) -> str:
@@ -118,7 +168,3 @@ def _bar(matrix: Matrix, elapsed_s: float) -> Text:
     text.append("━" * (width - filled), "dim")
     text.append(f"  {done}/{total}  {elapsed_s:.0f} s")
     return text
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= NAME_CHARS_MAX else f"{name[: NAME_CHARS_MAX - 1]}…"

@@ -21,8 +21,8 @@ def execution(ordinal: int, **changes: object) -> Execution:
     return Execution(**{**members, **changes})  # type: ignore[arg-type]
 
 
-def shown(matrix: Matrix) -> str:
-    console = Console(width=100, record=True, file=None, force_terminal=False)
+def shown(matrix: Matrix, *, width: int = 120) -> str:
+    console = Console(width=width)
     with console.capture() as captured:
         console.print(render_matrix(matrix, elapsed_s=1.0))
     return captured.get()
@@ -69,3 +69,34 @@ def test_a_job_without_executions_can_be_shown() -> None:
 def test_a_plain_line_counts_every_state() -> None:
     matrix = Matrix.of((execution(0), execution(1, state="dead"), execution(2, state="completed")))
     assert progress_line(matrix, elapsed_s=3.25) == "  3.2 s  2/3 finished (1 completed, 1 dead, 1 queued)"
+
+
+def test_two_models_with_like_names_can_be_told_apart_on_a_narrow_terminal() -> None:
+    models = ("hivemark-tiny", "hivemark-tiny-q4")
+    regions = ("US", "EU", "ASIA")
+    cells = [(model, region) for model in models for region in regions]
+    matrix = Matrix.of(
+        tuple(
+            execution(n, model=ModelRef(name=model), region=RegionView(claimed=region))
+            for n, (model, region) in enumerate(cells)
+        )
+    )
+    lines = shown(matrix, width=80).splitlines()
+    assert lines[0].split() == list(models)
+    assert lines[1].split() == [*regions, *regions]
+    assert max(len(line.rstrip()) for line in lines) <= 80
+
+
+def test_a_matrix_that_does_not_fit_is_a_bar() -> None:
+    matrix = Matrix.of(tuple(execution(n, question=QuestionRef(id=f"q{n}")) for n in range(41)))
+    assert "q7" not in shown(matrix)
+    assert "0/41" in shown(matrix)
+
+
+def test_what_went_wrong_and_what_is_waited_for_is_said() -> None:
+    matrix = Matrix.of((execution(0),))
+    matrix.troubles.update(["lease lost", "lease lost", "failed (stall)"])
+    matrix.waiting_for = ("a hive in ASIA",)
+    for text in (shown(matrix), progress_line(matrix, elapsed_s=1.0)):
+        assert "attempts that went wrong: 2 × lease lost, 1 × failed (stall)" in text
+        assert "waiting for a hive in ASIA" in text
