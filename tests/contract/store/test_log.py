@@ -4,6 +4,7 @@ import pytest
 
 from hivemark.coordinator.ports import NewLogEntry, StateMoved
 from hivemark.coordinator.store import SqlStore
+from hivemark.errors import InvalidError
 
 from .world import World
 
@@ -130,3 +131,46 @@ def test_a_late_entry_releases_nothing_twice(store: SqlStore, world: World) -> N
     store.publish(epoch=epoch, size=3, root=b"r", checkpoint="c")
     assert store.release(covered_size=3, now_ms=4, limit=9) == 3
     assert store.balance("acct_owner") == (0, 0, 0)
+
+
+def test_a_cancelled_attempt_gets_one_entry(store: SqlStore, world: World) -> None:
+    job_id = world.submit(cells=1).job
+    world.lease()
+    (attempt,) = store.cancel(job_id, now_ms=50)
+    assert [row.id for row in store.unlogged_attempts(limit=9)] == [attempt.id]
+    for name in ("cut", "cut by somebody else"):
+        store.queue_entry(world.entry(name, attempt=attempt.id, id_=name), now_ms=60)
+    assert store.unlogged_attempts(limit=9) == []
+    row = store.attempt(attempt.id)
+    assert row is not None and row.log_entry == "cut"
+    assert store.log_row("cut by somebody else") is None
+
+
+def test_an_accepted_attempt_keeps_its_entry(store: SqlStore, world: World) -> None:
+    world.submit(cells=1)
+    attempt = world.lease()[0]
+    world.finish(attempt)
+    store.queue_entry(world.entry("cut", attempt=attempt.id, id_="cut"), now_ms=60)
+    assert store.log_row("cut") is None
+    row = store.attempt(attempt.id)
+    assert row is not None and row.log_entry == attempt.id
+
+
+def test_an_entry_too_large_for_the_log_is_refused_at_once(store: SqlStore, world: World) -> None:
+    """In the queue it would stop the log for everybody."""
+    store.queue_entry(world.entry("x" * 65_535), now_ms=1)
+    with pytest.raises(InvalidError) as refused:
+        store.queue_entry(world.entry("x" * 65_536), now_ms=1)
+    assert refused.value.code == "entry_too_large"
+    world.submit(cells=1)
+    attempt = world.lease()[0]
+    with pytest.raises(InvalidError):
+        store.record_lost(
+            attempt.id,
+            lease_version=attempt.lease_version,
+            now_ms=1,
+            not_before_ms=1,
+            reason="x",
+            log=world.entry("x" * 65_536, attempt=attempt.id),
+        )
+    assert world.state_of(attempt.execution) == "leased"

@@ -104,3 +104,15 @@ def test_two_assigners_under_one_epoch_share_the_queue(store: SqlStore, world: W
     epoch = store.lead(holder="one", now_ms=1, lease_ms=100) or 0
     taken = at_once(*[lambda: store.assign(epoch=epoch, limit=20) for _ in range(3)])
     assert sorted(row.index for rows in taken for row in rows) == list(range(41))
+
+
+def test_two_that_log_the_same_cut_make_one_entry(store: SqlStore, world: World) -> None:
+    job = world.submit(cells=4).job
+    world.lease()
+    cut = store.cancel(job, now_ms=50)
+    assert len(cut) == 4
+    for attempt in cut:
+        entries = [world.entry(f"cut {n} {attempt.id}", attempt=attempt.id) for n in range(3)]
+        at_once(*[lambda entry=entry: store.queue_entry(entry, now_ms=60) for entry in entries])
+    epoch = store.lead(holder="one", now_ms=1, lease_ms=100) or 0
+    assert len(store.assign(epoch=epoch, limit=99)) == 1 + len(cut)  # the enrolment, and one each

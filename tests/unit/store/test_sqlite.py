@@ -96,6 +96,22 @@ def test_a_full_disk_is_said_and_survived(database: SqliteDatabase) -> None:
     assert stored(database) == [2, 3]
 
 
+def test_the_writer_outlives_a_group_it_lost(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong around the operations, callers are answered and the next group is served."""
+
+    def broken(*_: object) -> object:
+        raise LookupError("not the database's fault")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hivemark.coordinator.store.sqlite._under_savepoint", broken)
+        with pytest.raises(LookupError):
+            database.write(insert(1))
+    database.write(insert(2))
+    assert stored(database) == [2]
+
+
 def test_readers_cannot_write(database: SqliteDatabase) -> None:
     with pytest.raises(DatabaseUnavailable):
         database.read(insert(1))

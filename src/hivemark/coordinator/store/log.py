@@ -169,10 +169,13 @@ class SqlLog:
 
 
 def queue_entry(connection: Connection, entry: NewLogEntry, *, now_ms: int) -> None:
-    """Queue an entry that no result queues; an attempt without an entry is told its own."""
-    add_to_queue(connection, entry, now_ms=now_ms)
+    """Queue an entry that no result queues. One for an attempt claims it first, and is dropped when the
+    attempt has its entry: two may find the same attempt without one."""
     if entry.attempt is not None:
-        connection.execute(_NAME_ENTRY, {"wanted": entry.attempt, "entry_id": entry.id})
+        claim = {"wanted": entry.attempt, "entry_id": entry.id}
+        if connection.execute(_NAME_ENTRY, claim).rowcount == 0:
+            return
+    add_to_queue(connection, entry, now_ms=now_ms)
 
 
 def add_to_queue(connection: Connection, entry: NewLogEntry, *, now_ms: int) -> None:

@@ -129,9 +129,10 @@ def _commit_group(connection: Connection, group: list[_Job]) -> None:
 
     try:
         _in_transaction(connection, "BEGIN IMMEDIATE", run)
-    except DBAPIError as error:
+    except BaseException as error:  # noqa: BLE001 - every caller waits for an answer, and the next group too
+        known = as_known_error(error) if isinstance(error, DBAPIError) else error
         for _, future in group:
-            future.set_exception(as_known_error(error))
+            future.set_exception(known)
         return
     for future, result, failure in answers:
         if failure is None:
