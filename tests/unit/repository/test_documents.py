@@ -35,7 +35,8 @@ def test_every_link_and_path_in_a_document_exists(document: Path) -> None:
 
 def any_root_has(path: str) -> bool:
     return any(
-        (root / path).exists() for root in (ROOT, ROOT / "src/hivemark", ROOT / "src/hivemark/coordinator")
+        (root / path).exists()
+        for root in (ROOT, ROOT / "src", ROOT / "src/hivemark", ROOT / "src/hivemark/coordinator")
     )
 
 
