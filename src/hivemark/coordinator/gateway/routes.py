@@ -20,6 +20,7 @@ from hivemark.coordinator.service.identity import Random
 from hivemark.errors import InvalidError, UnauthenticatedError
 
 TICK_S: Final = 0.5
+REST_S: Final = 0.02
 _RESULT: Final = msgspec.json.Decoder(ResultFrame)
 _log = structlog.get_logger(__name__)
 
@@ -87,6 +88,7 @@ class _Link:
             with self._context.wakeups.waiter(*topics) as waiter:
                 while self._session.hive == hive and not self._session.closed:
                     await self._tick_once()
+                    await asyncio.sleep(REST_S)  # results come in bursts: one look for many freed slots
                     await waiter.wait(TICK_S)
 
     async def _tick_once(self) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from hivemark.errors import HivemarkError
 
 FRESH_MS: Final = 5_000
+_DETAIL_CHARACTERS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +40,26 @@ class Health:
                 for name, probe in self._known.items()
             }
 
-    def note(self, name: str, failure: str | None) -> None:
-        """What a loop last met with what `name` stands for; stands until it reports again."""
+    def note(self, name: str, failure: Exception | None) -> None:
+        """What a loop last met with what `name` stands for; stands until it is noted again."""
         with self._lock:
             if failure is None:
                 self._noted.pop(name, None)
             else:
-                self._noted[name] = failure
+                self._noted[name] = _described(failure)
 
 
 def _run(probe: Callable[[], None]) -> str | None:
     try:
         probe()
     except (HivemarkError, OSError) as error:
-        return f"{type(error).__name__}: {error}"[:200]
+        return _described(error)
     return None
+
+
+def _described(error: Exception) -> str:
+    """What failed, and what a person can do about it."""
+    if not isinstance(error, HivemarkError):
+        return f"{type(error).__name__}: {error}"[:_DETAIL_CHARACTERS]
+    advice = f"; {error.hint}" if error.hint else ""
+    return f"{error.code}: {error}{advice}"[:_DETAIL_CHARACTERS]

@@ -28,7 +28,7 @@ from hivemark.coordinator.service.requests import Requests
 from hivemark.coordinator.service.results import Results
 from hivemark.coordinator.service.transparency import NotYetLogged, Transparency
 from hivemark.errors import ConflictError, ForbiddenError, NotFoundError
-from hivemark.jobs.lifecycle import FINAL_JOB_STATES
+from hivemark.jobs.lifecycle import FINAL_JOB_STATES, ExecutionState
 from hivemark.protocol.bundle import Bundle, Disclosed
 from hivemark.protocol.dsse import parse_envelope
 from hivemark.protocol.receipt import Receipt, parse_receipt
@@ -36,6 +36,10 @@ from hivemark.protocol.receipt import Receipt, parse_receipt
 PAGE_MAX: Final = 1_000
 EVENTS_PAGE: Final = 500
 _CELLS_READ: Final = 5_000
+_NEEDS_KEPT: Final = 256
+
+Need = tuple[str | None, str | None, str | None]
+"""Model, weights and region that a cell has to find at one hive."""
 
 
 class ReadingStores(JobStore, LeaseStore, HiveStore, LogStore, Protocol):
@@ -94,6 +98,7 @@ class Jobs:
         self._results = results
         self._transparency = transparency
         self._hints = hints
+        self._needs: dict[str, frozenset[Need]] = {}
 
     def find(self, name: str, reader: Reader) -> JobRow:
         """A job by its id, or by the id in its spec when only one visible job has that."""
@@ -263,14 +268,33 @@ class Jobs:
         )
 
     def _waiting_for(self, job: JobRow) -> tuple[str, ...]:
-        """Why queued cells are not leased: a cell for which no linked hive exists waits for one."""
+        """Why queued cells are not leased: a cell for which no linked hive exists waits for one.
+
+        What the cells of a job need never changes and is read once; only when something is missing are the
+        cells read again, to leave out what is done.
+        """
         if job.state in FINAL_JOB_STATES or job.progress.queued == 0:
             return ()
-        rows = self._store.executions(job=job.id, public_only=False, before=None, limit=_CELLS_READ)
-        needs = {(row.model_name, row.weights_sha256, row.region) for row in rows if row.state == "queued"}
+        needs = self._needs.get(job.id)
+        if needs is None:
+            needs = self._needs_of(job, queued_only=False)
+            while len(self._needs) >= _NEEDS_KEPT:
+                self._needs.pop(next(iter(self._needs)), None)
+            self._needs[job.id] = needs
         hives = [hive for hive in self._store.hives() if hive.status == "active"]
-        reasons = {_reason(name, weights, region, hives) for name, weights, region in needs}
-        return tuple(sorted(reason for reason in reasons if reason))
+        unmet = {need: reason for need in needs if (reason := _reason(*need, hives))}
+        if unmet:
+            queued = self._needs_of(job, queued_only=True)
+            unmet = {need: reason for need, reason in unmet.items() if need in queued}
+        return tuple(sorted(set(unmet.values())))
+
+    def _needs_of(self, job: JobRow, *, queued_only: bool) -> frozenset[Need]:
+        rows = self._store.executions(job=job.id, public_only=False, before=None, limit=_CELLS_READ)
+        return frozenset(
+            (row.model_name, row.weights_sha256, row.region)
+            for row in rows
+            if not queued_only or row.state is ExecutionState.QUEUED
+        )
 
 
 def _require_index(log: LogRow) -> int:
