@@ -1,5 +1,6 @@
 """`hivemark fsck`: compare everything that is stored with everything else that says the same."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -10,28 +11,29 @@ from hivemark.cli.home import Home
 from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption
 from hivemark.cli.output import Output, open_output
 from hivemark.coordinator.config import load_settings
-from hivemark.coordinator.store import open_store
+from hivemark.coordinator.store import FolderBlobStore, FolderTileStore, SqlStore, open_store
 from hivemark.coordinator.store.fsck import check_database
+from hivemark.coordinator.store.fscklog import check_log
+from hivemark.coordinator.store.fsckreceipts import check_receipts
 from hivemark.errors import NotFoundError
+from hivemark.translog.policy import parse_policy
 
 app = typer.Typer()
 
 
 @app.command(epilog="Examples: hivemark fsck · hivemark fsck --home /srv/hivemark --json")
 def fsck(home: HomeOption = HOME_DEFAULT, as_json: JsonOption = False) -> None:
-    """Replay the book and compare jobs, attempts and log with each other; repairs nothing.
+    """Replay the log and the book, and compare jobs, attempts, receipts and files with each other.
 
-    May run beside the coordinator. Exit code 1 when a problem is found.
+    Repairs nothing, and may run beside the coordinator. Exit code 1 when a problem is found.
     """
     output = open_output(as_json=as_json)
-    problems = _problems(Home(home), output)
+    problems = list(_problems(Home(home), _Progress(output)))
     if not as_json:
         for problem in problems:
             output.say(f"✗ {problem}", style="red")
         if problems:
-            output.say(
-                "next: stop the coordinator (hivemark down), keep a copy of the home, restore a backup"
-            )
+            output.say("next: hivemark down, keep a copy of the home, then restore a backup")
         else:
             output.say("✓ everything agrees", style="green")
     output.result({"problems": problems})
@@ -39,18 +41,29 @@ def fsck(home: HomeOption = HOME_DEFAULT, as_json: JsonOption = False) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _problems(home: Home, output: Output) -> list[str]:
+def _problems(home: Home, progress: Callable[[str, int, int], None]) -> Iterator[str]:
     settings = load_settings(home.root)
-    store = open_store(settings.database, network=_network_name(home.root), create=False)
+    store: SqlStore = open_store(settings.database, network=_network_name(home.root), create=False)
     try:
-        return check_database(store, progress=lambda check, done, total: _show(output, check, done, total))
+        yield from check_database(store, progress=progress)
+        for log in parse_policy(home.policy.read_bytes()).logs[:1]:  # of a home's own policy: its one log
+            yield from check_log(store, FolderTileStore(home.root / "log"), log.verifier, progress=progress)
+        yield from check_receipts(store, FolderBlobStore(home.root / "blobs"), progress=progress)
     finally:
         store.close()
 
 
-def _show(output: Output, check: str, done: int, total: int) -> None:
-    if done < total:
-        output.say(f"  {done + 1}/{total} {check}", style="dim")
+class _Progress:
+    """One line per check, when it begins."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._check = ""
+
+    def __call__(self, check: str, done: int, total: int) -> None:
+        if check != self._check and done < total:
+            self._check = check
+            self._output.say(f"  {check}", style="dim")
 
 
 def _network_name(root: Path) -> str:

@@ -206,3 +206,21 @@ def test_what_is_started_in_the_foreground_ends_with_it(tmp_path: Path) -> None:
     _, alive = psutil.wait_procs(children, timeout=5)
     assert alive == []
     assert up.returncode == 130
+
+
+def test_damage_is_found_by_fsck(tmp_path: Path) -> None:
+    here = Machine(tmp_path / "home")
+    here.run("up", "--listen", "127.0.0.1:0")
+    here.run("run", "-q", "capital-peru", "-m", "hivemark-tiny")
+    here.run("down")
+    assert here.ask("fsck")["problems"] == []
+    blob = next(path for path in (here.home / "blobs").rglob("*") if path.is_file())
+    content = blob.read_bytes()
+    blob.chmod(0o600)
+    blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "problems" in here.run("fsck", "--json", code=1)
+    blob.write_bytes(content)
+    tile = next(path for path in (here.home / "log" / "tile").rglob("*") if path.is_file())
+    tile.chmod(0o600)
+    tile.write_bytes(tile.read_bytes()[:-1] + b"\0")
+    assert "✗" in here.run("fsck", code=1)
