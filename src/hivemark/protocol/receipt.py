@@ -41,7 +41,7 @@ class Engine(Shape, frozen=True, kw_only=True):
     """The program that computed."""
 
     name: Name
-    version: ShortText
+    version: ShortText | None
     build: ShortText | None
     backend: ShortText | None
     dtype: ShortText | None

@@ -102,7 +102,7 @@ class AttachedEngine:
         self.facts = EngineFacts(
             engine=EngineRef(
                 name=server.name,
-                version="unknown",
+                version=None,
                 build=None,
                 backend=None,
                 dtype=None,
