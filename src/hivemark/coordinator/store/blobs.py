@@ -2,11 +2,11 @@
 
 import hashlib
 import re
+import secrets
 from pathlib import Path
 from typing import Final
 
 from hivemark.coordinator.store.files import (
-    ensure_folder,
     read_whole,
     sync_folder,
     unavailable,
@@ -15,6 +15,7 @@ from hivemark.coordinator.store.files import (
 from hivemark.errors import InternalError
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_PROBE_BYTES: Final = 4_096  # an empty file needs no room
 
 
 class FolderBlobStore:
@@ -48,12 +49,10 @@ class FolderBlobStore:
         return content
 
     def ping(self) -> None:
-        """Raises `StorageUnavailable` when the folder cannot be synced."""
-        try:
-            ensure_folder(self._folder)
-            sync_folder(self._folder)
-        except OSError as error:
-            raise unavailable(error, self._folder) from error
+        """Raises `StorageUnavailable` when the folder does not take a file."""
+        probe = self._folder / f".probe-{secrets.token_hex(8)}"
+        write_durably(probe, bytes(_PROBE_BYTES))
+        probe.unlink(missing_ok=True)
 
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest[2:]

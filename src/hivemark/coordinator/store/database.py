@@ -4,13 +4,17 @@ durable, `read` runs one on a snapshot. What an operation raises is raised again
 An operation may run more than once (a lost race on PostgreSQL), so it must not have other effects.
 """
 
+import sqlite3
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Row
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from hivemark.coordinator.store.files import STORAGE_FULL, STORAGE_FULL_HINT
 from hivemark.errors import HivemarkError, InternalError, UnavailableError
+
+_POSTGRES_DISK_FULL: Final = "53100"
 
 T = TypeVar("T")
 Operation = Callable[[Connection], T]
@@ -36,4 +40,13 @@ def as_known_error(error: DBAPIError) -> HivemarkError:
     reason = str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
     if isinstance(error, IntegrityError):
         return InternalError(f"the database refused a row: {reason}", code="constraint_broken")
-    return DatabaseUnavailable(reason, code="database_unavailable")
+    if _is_full(error.orig):
+        return DatabaseUnavailable(reason, code=STORAGE_FULL, hint=STORAGE_FULL_HINT)
+    hint = "see that the database runs and that its disk has room and can be written"
+    return DatabaseUnavailable(reason, code="database_unavailable", hint=hint)
+
+
+def _is_full(error: BaseException | None) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return getattr(error, "sqlstate", None) == _POSTGRES_DISK_FULL

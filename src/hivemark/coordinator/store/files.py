@@ -1,10 +1,16 @@
 """Files that are whole and on the disk, or not there: temporary name, fsync, rename, fsync of the folder."""
 
+import errno
 import os
 import secrets
 from pathlib import Path
+from typing import Final
 
 from hivemark.errors import UnavailableError
+
+STORAGE_FULL: Final = "storage_full"
+STORAGE_FULL_HINT: Final = "make room on the disk that holds the home; work goes on by itself"
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class StorageUnavailable(UnavailableError):
@@ -60,7 +66,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def unavailable(error: OSError, path: Path) -> StorageUnavailable:
-    return StorageUnavailable(f"{path.name}: {error.strerror}", code="storage_unavailable")
+    message = f"{path.name}: {error.strerror}"
+    if error.errno in _NO_ROOM:
+        return StorageUnavailable(message, code=STORAGE_FULL, hint=STORAGE_FULL_HINT)
+    return StorageUnavailable(message, code="storage_unavailable")
 
 
 def _write_synced(path: Path, content: bytes) -> None:
