@@ -326,8 +326,10 @@ class DependencyBody(Body):
 
 
 class HiveCountsBody(Body):
-    enrolled: int
-    linked: int
+    """Null while the database cannot be read."""
+
+    enrolled: int | None
+    linked: int | None
 
 
 class DependenciesBody(Body):

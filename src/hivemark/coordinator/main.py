@@ -42,11 +42,13 @@ from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.pool import Pool
 from hivemark.coordinator.ports import Store, TileStore
 from hivemark.coordinator.service.assembly import Rules, Services, build_services
+from hivemark.coordinator.service.health import Health
 from hivemark.coordinator.service.hints import LOG, Hints
 from hivemark.coordinator.service.lease import LeaseRules
 from hivemark.coordinator.service.submit import IntakeRules
 from hivemark.coordinator.store import open_store
 from hivemark.coordinator.store.blobs import FolderBlobStore
+from hivemark.coordinator.store.database import DatabaseUnavailable
 from hivemark.coordinator.store.tiles import FolderTileStore
 from hivemark.coordinator.wakeups import Wakeups
 from hivemark.credits.price import MICRO_PER_CREDIT, Price
@@ -251,9 +253,16 @@ def _loops(services: Services, store: Store, tiles: TileStore) -> list[Loop]:
             interval_s=1.0,
             topics=(LOG,),
             rest_s=SEQUENCER_REST_S,
-            report=partial(services.health.note, "log"),
+            report=partial(_note_sequencer, services.health),
         ),
     ]
+
+
+def _note_sequencer(health: Health, failure: Exception | None) -> None:
+    """Its lead is renewed in the database every second, so it also tells whether that takes writes."""
+    is_of_database = isinstance(failure, DatabaseUnavailable)
+    health.note("database", failure if is_of_database else None)
+    health.note("log", None if is_of_database else failure)
 
 
 def _listen(settings: Settings) -> socket.socket:

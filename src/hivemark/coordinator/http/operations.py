@@ -1,6 +1,6 @@
 """Routes for those who run the coordinator: health, metrics, version, and where things are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -59,8 +59,11 @@ async def health(context: Ctx) -> HealthBody:
 async def ready(context: Ctx) -> HealthBody:
     """200 when work can be taken on, else 503."""
     body = await context.pool.run(_health, context.services)
-    if body.status != "ok" or context.stopping.is_set():
-        raise UnavailableError("not ready for work", code="not_ready")
+    if context.stopping.is_set():
+        raise UnavailableError("the coordinator is stopping", code="not_ready")
+    if body.status != "ok":
+        reasons = " · ".join(_failures(body.dependencies))
+        raise UnavailableError(f"not ready for work: {reasons}", code="not_ready", hint="hivemark doctor")
     return body
 
 
@@ -86,7 +89,6 @@ async def version(context: Ctx) -> VersionBody:
 def _health(services: Services) -> HealthBody:
     now = now_ms()
     probes = services.health.check(now_ms=now)
-    hives = [hive for hive in services.hives.all() if hive.status == "active"] if _passed(probes) else []
     return HealthBody(
         status="ok" if _passed(probes) else "degraded",
         version=VERSION,
@@ -95,9 +97,24 @@ def _health(services: Services) -> HealthBody:
             database=_dependency(probes["database"], now),
             log=_dependency(probes["log"], now),
             blobs=_dependency(probes["blobs"], now),
-            hives=HiveCountsBody(enrolled=len(hives), linked=sum(hive.linked for hive in hives)),
+            hives=_hive_counts(services),
         ),
     )
+
+
+def _hive_counts(services: Services) -> HiveCountsBody:
+    try:
+        active = [hive for hive in services.hives.all() if hive.status == "active"]
+    except UnavailableError:
+        return HiveCountsBody(enrolled=None, linked=None)
+    return HiveCountsBody(enrolled=len(active), linked=sum(hive.linked for hive in active))
+
+
+def _failures(dependencies: DependenciesBody) -> Iterator[str]:
+    named = {"database": dependencies.database, "log": dependencies.log, "blobs": dependencies.blobs}
+    for name, dependency in named.items():
+        if dependency.status == "failed":
+            yield f"{name}: {dependency.detail}"
 
 
 def _passed(probes: Mapping[str, Probe]) -> bool:

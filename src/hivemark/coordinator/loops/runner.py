@@ -15,9 +15,10 @@ from hivemark.coordinator.clock import now_ms
 from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.pool import Pool
 from hivemark.coordinator.wakeups import Wakeups
+from hivemark.errors import HivemarkError, Kind
 
 PAUSE_S: Final = 0.5
-PAUSE_MAX_S: Final = 30.0
+PAUSE_MAX_S: Final = 5.0
 _log = structlog.get_logger(__name__)
 
 
@@ -33,7 +34,7 @@ class Loop:
     interval_s: float
     topics: tuple[str, ...] = ()
     rest_s: float = 0.0
-    report: Callable[[str | None], None] | None = None
+    report: Callable[[Exception | None], None] | None = None
 
 
 class LoopRunner:
@@ -67,15 +68,23 @@ class LoopRunner:
         except Exception as error:  # noqa: BLE001 - a loop survives whatever a step raises, and says so
             self._failures += 1
             self._metrics.loop_failures.labels(loop=self._loop.name).inc()
-            _log.error("loop_failed", loop=self._loop.name, failures=self._failures, exc_info=error)
-            self._report(f"{type(error).__name__}: {error}"[:200])
+            self._log_failure(error)
+            self._report(error)
             return 0
         self._failures = 0
         self._report(None)
         self._metrics.loop_work.labels(loop=self._loop.name).inc(worked)
         return worked
 
-    def _report(self, failure: str | None) -> None:
+    def _log_failure(self, error: Exception) -> None:
+        """A failure that has a name needs no trace: where it comes from is known, what to do is its hint."""
+        about = {"loop": self._loop.name, "failures": self._failures}
+        if isinstance(error, HivemarkError) and error.kind is not Kind.INTERNAL:
+            _log.error("loop_failed", code=error.code, why=str(error), hint=error.hint, **about)
+        else:
+            _log.error("loop_failed", exc_info=error, **about)
+
+    def _report(self, failure: Exception | None) -> None:
         if self._loop.report is not None:
             self._loop.report(failure)
 
