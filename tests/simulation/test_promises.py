@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import select
 
 from hivemark.coordinator.store.tables import attempts
-from hivemark.protocol.ids import hive_id
 from hivemark.protocol.keys import PrivateKey
 from hivemark.protocol.strictjson import JsonObject
 from hivemark.testing.simulator.client import SimulatedClient
@@ -61,7 +60,7 @@ class Scene:
     def outcomes(self, hive: SimulatedHive | None = None) -> list[str | None]:
         """Of all attempts, or of one hive's, in the order of their leases."""
         rows = select(attempts.c.hive, attempts.c.outcome).order_by(attempts.c.leased_ms, attempts.c.id)
-        wanted = None if hive is None else hive_id(hive.key.public.raw)
+        wanted = None if hive is None else hive.id
         found = self.disk.database.read(lambda connection: connection.execute(rows).all())
         return [row.outcome for row in found if wanted in (None, row.hive)]
 
@@ -137,7 +136,7 @@ def test_a_hive_stopped_past_its_lease_is_late_and_unpaid() -> None:
     assert scene.state(client) == "completed"
     assert scene.outcomes(holder) == ["lost"]
     assert "outcome='late'" in scene.world.story()
-    earned = scene.disk.store().balance(f"hive:{hive_id(holder.key.public.raw)}")
+    earned = scene.disk.store().balance(f"hive:{holder.id}")
     assert earned[0] == 0
 
 
@@ -161,7 +160,7 @@ def test_a_revoked_hive_gives_up_and_its_work_goes_elsewhere() -> None:
     scene.wait(3)
     services = scene.coordinator.services
     assert services is not None
-    services.hives.revoke(hive_id(revoked.key.public.raw), now_ms=scene.world.clock.now_ms())
+    services.hives.revoke(revoked.id, now_ms=scene.world.clock.now_ms())
     other.moods = Moods()
     scene.wait(90)
     assert revoked.given_up == "revoked"

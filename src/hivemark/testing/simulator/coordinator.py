@@ -3,6 +3,7 @@
 A crash drops every object; a start builds them again on what the disk holds.
 """
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -20,6 +21,8 @@ from hivemark.coordinator.service.hints import NoHints
 from hivemark.coordinator.service.identity import Identity
 from hivemark.coordinator.service.lease import LeaseRules
 from hivemark.coordinator.service.submit import IntakeRules
+from hivemark.coordinator.store.fsck import check_database
+from hivemark.coordinator.store.fscklog import check_log
 from hivemark.coordinator.store.store import SqlStore
 from hivemark.credits.price import MICRO_PER_CREDIT, Price
 from hivemark.errors import HivemarkError, InternalError
@@ -27,7 +30,7 @@ from hivemark.fleet.leases import HEARTBEAT_S, LEASE_TTL_S
 from hivemark.hive.effects import PostResult
 from hivemark.hive.results import PostOutcome, read_answer
 from hivemark.jobs.questions import load_question_sets
-from hivemark.protocol.ids import account_id, hive_id
+from hivemark.protocol.ids import account_id
 from hivemark.protocol.keys import PrivateKey
 from hivemark.testing.simulator.hive import SimulatedHive
 from hivemark.testing.simulator.network import Wire
@@ -69,6 +72,8 @@ class SimulatedCoordinator:
         self._metrics = Metrics()
         self._life = 0
         self._ends: list[_End] = []
+        self._stalled: deque[Callable[[], None]] | None = None
+        self.found_by_fsck: list[str] = []
         service_key = PrivateKey.from_seed(self._random.randbytes(32))
         log_key = PrivateKey.from_seed(self._random.randbytes(32))
         verifier = NoteSigner(ORIGIN, log_key).verifier
@@ -113,14 +118,59 @@ class SimulatedCoordinator:
         if self.services is None:
             return
         self._world.note("coordinator", f"crashes: {why}")
-        self.services = None
+        self.services, self._stalled = None, None
         self._life += 1
         self.disk.database.lose_what_is_not_durable()
+        self.fsck(at_rest=False)
         ends, self._ends = self._ends, []
         for end in ends:
             end.wire.close("coordinator")
         drawn_ms = self._random.randint(*RESTART_MS)
         self._world.after(drawn_ms if back_after_ms is None else back_after_ms, self.start)
+
+    def stall(self, for_ms: int) -> None:
+        """Nothing of the process happens for a while, as under SIGSTOP or in a machine that sleeps."""
+        if self.services is None or self._stalled is not None:
+            return
+        self._world.note("coordinator", f"stalls for {for_ms} ms")
+        self._stalled = deque()
+        self.after_all(for_ms, self._go_on)
+
+    def _go_on(self) -> None:
+        waiting, self._stalled = self._stalled, None
+        while waiting:
+            waiting.popleft()()
+
+    def drain(self, hive: str, for_ms: int) -> None:
+        """An operator drains a hive, and changes his mind."""
+
+        self._set_draining(hive, True)
+        self._world.after(for_ms, lambda: self._set_draining(hive, False))
+
+    def settle_down(self, hives: list[SimulatedHive]) -> None:
+        """Up, awake, and no hive is draining."""
+        self.start()
+        self._go_on()
+        for hive in hives:
+            self._set_draining(hive.id, False)
+
+    def _set_draining(self, hive: str, on: bool) -> None:
+        services = self.services
+        if services is not None and self._stalled is None:
+            self.ask(lambda: services.hives.set_draining(hive, on))
+
+    @property
+    def is_up(self) -> bool:
+        return self.services is not None and self._stalled is None
+
+    def fsck(self, *, at_rest: bool) -> None:
+        """What `hivemark fsck` says of the disk. A crash may leave the checkpoint's file behind the database
+        (the next leader puts that right), so the log is only checked at rest."""
+        store = self.disk.store()
+        found = check_database(store)
+        if at_rest:
+            found += check_log(store, self.disk.tiles, self.policy.logs[0].verifier)
+        self.found_by_fsck += [f"{self._world.clock.mono_ms() / 1000:.3f} s: fsck: {line}" for line in found]
 
     def introduce(self, hives: list[SimulatedHive], clients: list[PrivateKey]) -> None:
         """Enrol the hives and trust the clients' keys, before anything goes wrong."""
@@ -135,7 +185,7 @@ class SimulatedCoordinator:
             public = hive.key.public
             message = Enrol(
                 token=token,
-                hive=hive_id(public.raw),
+                hive=hive.id,
                 public_key=public.base64,
                 name=hive.name,
                 region=hive.region,
@@ -148,7 +198,7 @@ class SimulatedCoordinator:
 
     def connect(self, wire: Wire, hive: SimulatedHive) -> bool:
         """Accept a connection; False while the process is down."""
-        if self.services is None:
+        if self.services is None or self._stalled is not None:
             return False
         session = LinkSession(
             links=self.services.links,
@@ -167,7 +217,7 @@ class SimulatedCoordinator:
     def post_result(self, hive: str, post: PostResult, body: bytes) -> PostOutcome | None:
         """What the result route answers, as the hive reads it; None when nobody answers."""
         services = self.services
-        if services is None:
+        if services is None or self._stalled is not None:
             return None
 
         def accept() -> bytes:
@@ -188,7 +238,7 @@ class SimulatedCoordinator:
     def submit(self, raw: bytes, idempotency_key: str) -> str | HivemarkError | None:
         """The job's id, a refusal, or no answer."""
         services = self.services
-        if services is None:
+        if services is None or self._stalled is not None:
             return None
         return self.ask(
             lambda: (
@@ -199,7 +249,7 @@ class SimulatedCoordinator:
     def cancel(self, job: str, account_key: PrivateKey) -> HivemarkError | str | None:
         """The job's state afterwards, a refusal, or no answer."""
         services = self.services
-        if services is None:
+        if services is None or self._stalled is not None:
             return None
         reader = Reader(account=account_id(account_key.public.raw))
         return self.ask(lambda: str(services.jobs.cancel(job, reader, now_ms=self.now_ms()).state))
@@ -225,9 +275,20 @@ class SimulatedCoordinator:
         self._ends.remove(end)
 
     def after(self, delay_ms: int, event: Callable[[], None]) -> None:
-        """An event of this process: it dies with it."""
+        """An event of this process: it waits while the process is stalled, and dies with it."""
+        self.after_all(delay_ms, lambda: self.soon(event))
+
+    def after_all(self, delay_ms: int, event: Callable[[], None]) -> None:
+        """The same, stalled or not."""
         life = self._life
         self._world.after(delay_ms, lambda: event() if self._life == life else None)
+
+    def soon(self, event: Callable[[], None]) -> None:
+        """Happens now, or when the process goes on."""
+        if self._stalled is None:
+            event()
+        else:
+            self._stalled.append(event)
 
     def note(self, what: str) -> None:
         self._world.note("coordinator", what)
@@ -266,10 +327,10 @@ class _End:
         self._ended = False
 
     def received(self, text: bytes) -> None:
-        self._step(lambda now_ms: self._session.receive(text, now_ms=now_ms))
+        self._coordinator.soon(lambda: self._step(lambda now_ms: self._session.receive(text, now_ms=now_ms)))
 
     def disconnected(self) -> None:
-        self._end()
+        self._coordinator.soon(self._end)
 
     def tick(self) -> None:
         """Twice a second in the real shell; once is enough here."""

@@ -13,6 +13,8 @@ from hivemark.testing.simulator.world import World
 CHAOS_MS: Final = 30_000
 DOWN_MS: Final = (100, 9_000)
 STOPPED_MS: Final = (2_000, 24_000)
+STALLED_MS: Final = (1_000, 20_000)
+WALL_JUMP_MS: Final = 20_000
 CUT_OFF_MS: Final = (1_000, 22_000)
 FULL_MS: Final = (500, 4_000)
 WRITES_BEFORE_CRASH: Final = (0, 160)
@@ -23,6 +25,8 @@ class Crashable(Protocol):
 
     def start(self) -> None: ...
     def crash(self, why: str) -> None: ...
+    def stall(self, for_ms: int) -> None: ...
+    def drain(self, hive: str, for_ms: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -86,11 +90,15 @@ def plan_faults(
         lambda: _kill(world, random, random.choice(hives)),
         lambda: _stop(world, random, random.choice(hives)),
         lambda: _cut_off(world, random, network, random.choice(hives)),
+        lambda: _leave(world, random, random.choice(hives)),
+        lambda: coordinator.drain(random.choice(hives).id, random.randint(*CUT_OFF_MS)),
         lambda: coordinator.crash("killed"),
+        lambda: coordinator.stall(random.randint(*STALLED_MS)),
+        lambda: _put_clock_right(world, random),
         lambda: setattr(disk_faults, "crash_after", random.randint(*WRITES_BEFORE_CRASH)),
         lambda: _fill_disk(world, random, disk_faults),
     ]
-    for _ in range(random.randint(0, 6)):
+    for _ in range(random.randint(0, 7)):
         world.after(random.randint(0, CHAOS_MS - 1), random.choice(faults))
 
 
@@ -108,12 +116,19 @@ def end_faults(network: Network, hives: Sequence[SimulatedHive], disk_faults: Di
 
 def _kill(world: World, random: Random, hive: SimulatedHive) -> None:
     hive.kill()
+    world.after(random.randint(*DOWN_MS), lambda: hive.start() if hive.core is None else None)
 
-    def start() -> None:
-        if hive.core is None:
-            hive.start()
 
-    world.after(random.randint(*DOWN_MS), start)
+def _leave(world: World, random: Random, hive: SimulatedHive) -> None:
+    hive.leave()
+    world.after(random.randint(*DOWN_MS), lambda: hive.start() if hive.core is None else None)
+
+
+def _put_clock_right(world: World, random: Random) -> None:
+    """The wall clock jumps, for all alike; monotonic time does not."""
+    jump_ms = random.randint(-WALL_JUMP_MS, WALL_JUMP_MS)
+    world.note("clock", f"jumps by {jump_ms} ms")
+    world.clock.set_wall(world.clock.now_ms() + jump_ms)
 
 
 def _stop(world: World, random: Random, hive: SimulatedHive) -> None:

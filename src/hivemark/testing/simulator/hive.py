@@ -35,6 +35,7 @@ from hivemark.hive.request import EffectiveRequest, parse_request
 from hivemark.hive.results import PostOutcome, PutOff, Refused, Stale
 from hivemark.hive.runner import Attempted
 from hivemark.protocol.base64strict import decode_base64
+from hivemark.protocol.ids import hive_id
 from hivemark.protocol.keys import PrivateKey, PublicKey
 from hivemark.protocol.receipt import Engine, Model, Usage
 from hivemark.testing.simulator.network import Network, Wire
@@ -45,6 +46,7 @@ WEIGHTS_SHA256: Final = "5" * 64
 TICK_MS: Final = 1_000
 START_MS: Final = (5, 400)
 RUN_MS: Final = (50, 3_000)
+LEAVING_MS: Final = 150
 LONG_RUN_MS: Final = (8_000, 30_000)
 
 _ENGINE: Final = Engine(
@@ -133,6 +135,16 @@ class SimulatedHive:
             self._wire.close("hive")
             self._wire = None
 
+    def leave(self) -> None:
+        """SIGTERM: what runs is given back, then the process ends."""
+        core, life = self.core, self._life
+        if core is None or self._asleep is not None:
+            return
+        self._world.note(self.name, f"leaves while running {len(self._attempts)}")
+        for effect in core.stop():
+            self._carry_out(effect)
+        self._world.after(LEAVING_MS, lambda: self.kill() if self._life == life else None)
+
     def stop(self) -> None:
         """SIGSTOP: nothing of it happens until it goes on."""
         if self.core is not None and self._asleep is None:
@@ -147,6 +159,10 @@ class SimulatedHive:
         self._world.note(self.name, f"goes on, {len(waiting)} things waited")
         while waiting and self.core is not None:
             waiting.popleft()()
+
+    @property
+    def id(self) -> str:
+        return hive_id(self.key.public.raw)
 
     @property
     def is_idle(self) -> bool:
@@ -277,6 +293,7 @@ class SimulatedHive:
     def _begin(self, start: StartAttempt) -> None:
         attempt, drawn, moods = start.lease.attempt, self._random.random(), self.moods
         begun_ms = self.mono_ms() + self._random.randint(*START_MS)
+        self._world.note(self.name, f"begins {attempt}, lease {start.lease.lease_version}")
         if drawn < moods.declines:
             self._later(5, lambda core: core.attempt_declined(attempt, code="model_not_ready", message="no"))
             return
@@ -338,7 +355,7 @@ class SimulatedHive:
         assert body is not None, "what is posted stands in the outbox"
 
         def arrive() -> Callable[[], None] | None:
-            answer = self._coordinator.post_result(self._identity.id if self._identity else "", post, body)
+            answer = self._coordinator.post_result(self.id, post, body)
             if answer is None:
                 return None
             return lambda: self._soon_in(life, lambda core: self._answered(core, post, answer))

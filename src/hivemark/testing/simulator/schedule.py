@@ -12,7 +12,7 @@ from hivemark.coordinator.service.access import Reader
 from hivemark.coordinator.store.store import SqlStore
 from hivemark.errors import HivemarkError
 from hivemark.fleet.leases import LEASE_TTL_S
-from hivemark.protocol.ids import account_id, hive_id
+from hivemark.protocol.ids import account_id
 from hivemark.protocol.keys import PrivateKey
 from hivemark.testing.simulator.client import SimulatedClient
 from hivemark.testing.simulator.coordinator import SimulatedCoordinator
@@ -81,7 +81,7 @@ class _Schedule:
             for n in range(random.randint(1, 3))
         ]
         self._watched: list[str] = []
-        self._refused = 0
+        self._disturbance = (0, 0, 0)
         self._sound_from_ms = 0
         self._random = random
 
@@ -90,9 +90,10 @@ class _Schedule:
         self.world.run(until_ms=CHAOS_MS)
         self.world.note("world", "calm")
         end_faults(self._network, self._hives, self._disk_faults)
-        self._coordinator.start()
+        self._coordinator.settle_down(self._hives)
         self.world.run(until_ms=CHAOS_MS + CALM_MS, is_over=self._is_over)
-        problems = (*self._watched, *self._problems())
+        self._coordinator.fsck(at_rest=True)
+        problems = (*self._watched, *self._coordinator.found_by_fsck, *self._problems())
         return Outcome(
             seed=self.world.seed,
             problems=problems,
@@ -118,15 +119,16 @@ class _Schedule:
         self.world.every(WATCH_MS, self._watch)
 
     def _watch(self) -> None:
-        """What holds while the coordinator is up and able to write, whatever else goes wrong."""
-        disturbed, self._refused = self._disk_faults.refused != self._refused, self._disk_faults.refused
-        if disturbed or self._coordinator.services is None:
-            self._sound_from_ms = self.world.clock.mono_ms() + PATIENCE_MS
-        if self.world.clock.mono_ms() < max(self._sound_from_ms, self._coordinator.up_since_ms + PATIENCE_MS):
+        """What holds once the coordinator has been up and able to write for as long as its patience lasts."""
+        mono_ms, now_ms = self.world.clock.mono_ms(), self.world.clock.now_ms()
+        disturbance = (self._disk_faults.refused, self._coordinator.up_since_ms, now_ms - mono_ms)
+        if disturbance != self._disturbance or not self._coordinator.is_up:
+            self._disturbance = disturbance
+            self._sound_from_ms = mono_ms + PATIENCE_MS
+        if mono_ms < self._sound_from_ms:
             return
-        ids = [hive_id(hive.key.public.raw) for hive in self._hives]
-        problems = lease_problems(self._store(), ids, now_ms=self.world.clock.now_ms())
-        self._watched += [f"{self.world.clock.mono_ms() / 1000:.3f} s: {problem}" for problem in problems]
+        problems = lease_problems(self._store(), [hive.id for hive in self._hives], now_ms=now_ms)
+        self._watched += [f"{mono_ms / 1000:.3f} s: {problem}" for problem in problems]
 
     def _is_over(self) -> bool:
         if self._coordinator.services is None:
