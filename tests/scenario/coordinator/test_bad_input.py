@@ -268,6 +268,14 @@ def test_a_refused_post_is_counted_by_its_code(shared: Coordinator) -> None:
     assert 'route="/api/v1/jobs",status="400"' in metrics
 
 
+def test_the_interface_describes_itself(shared: Coordinator) -> None:
+    described = shared.get("/openapi.json")["paths"]
+    assert {"/api/v1/jobs", "/api/v1/executions/{execution}/bundle", "/health"} <= described.keys()
+    for target in shared.get("/")["links"].values():
+        answer = shared.ask("GET", target)
+        assert answer.status == 200 or answer.json["code"] == "log_empty", target
+
+
 def test_secrets_stand_in_no_log_line(shared: Coordinator) -> None:
     shared.ask("GET", "/api/v1/keys", admin=True)
     shared.ask("GET", f"/api/v1/keys?token={shared.admin_token}", headers={"Authorization": "Bearer x"})

@@ -53,6 +53,16 @@ def test_a_job_ends_with_receipts_that_verify_offline(coordinator: Coordinator) 
         assert verify_bundle(bundle, policy).signers_known
 
 
+def test_a_hive_that_claims_no_region_serves_jobs_that_name_none(coordinator: Coordinator) -> None:
+    coordinator.add_hive("nowhere").wait_until_linked()
+    job = coordinator.wait_for_job(coordinator.submit(benchmark("anywhere")))
+
+    executions = coordinator.get(f"/api/v1/executions?job={job['id']}", key=coordinator.account_key)
+
+    assert job["state"] == "completed"
+    assert {one["region"]["claimed"] for one in executions["executions"]} == {None}
+
+
 def test_the_event_stream_tells_the_whole_story_and_resumes(coordinator: Coordinator) -> None:
     coordinator.add_hive("attic", region="US").wait_until_linked()
     job = coordinator.submit(noop("told", runs=2))

@@ -37,6 +37,7 @@ PAGE_MAX: Final = 1_000
 EVENTS_PAGE: Final = 500
 _CELLS_READ: Final = 5_000
 _NEEDS_KEPT: Final = 256
+_ENTRIES_AT_ONCE: Final = 128
 
 Need = tuple[str | None, str | None, str | None]
 """Model, weights and region that a cell has to find at one hive."""
@@ -159,16 +160,35 @@ class Jobs:
     def bundle(self, execution_id: str, reader: Reader) -> Bundle:
         """Everything that proves one execution; texts only for those who may read them."""
         row, job = self._visible_execution(execution_id, reader)
-        return self._bundle(row, job, reader)
+        attempt, log = self._logged(row)
+        return self._bundle(attempt, log, job, reader)
 
     def bundles(self, job: JobRow, reader: Reader) -> Iterator[Bundle]:
         """The bundles of every execution of a job that has a receipt, by ordinal; raises `NotYetLogged`
-        before the first when any of them waits for a checkpoint."""
+        before the first when a checkpoint does not cover them all."""
         rows = self._store.executions(job=job.id, public_only=False, before=None, limit=_CELLS_READ)
-        logged = [row for row in rows if row.attempt is not None and self._has_entry(row)]
-        for row in logged:
-            _require_index(self._logged(row)[1])
-        return (self._bundle(row, job, reader) for row in logged)
+        attempts = {
+            attempt.id: attempt
+            for attempt in self._store.attempts_of([row.attempt for row in rows if row.attempt])
+            if attempt.receipt is not None and attempt.log_entry is not None
+        }
+        chosen = [attempts[row.attempt] for row in rows if row.attempt in attempts]
+        if chosen:
+            size = self._transparency.root().checkpoint.size
+            for log in self._log_rows(chosen):
+                if log.index is None or log.index >= size:
+                    raise NotYetLogged(code="not_yet_logged")
+        return (
+            self._bundle(attempt, log, job, reader)
+            for attempt, log in zip(chosen, self._log_rows(chosen), strict=True)
+        )
+
+    def _log_rows(self, attempts: Sequence[AttemptRow]) -> Iterator[LogRow]:
+        """The log rows of these attempts in their order, read some at a time: entries are large."""
+        for start in range(0, len(attempts), _ENTRIES_AT_ONCE):
+            ids = [one.log_entry or "" for one in attempts[start : start + _ENTRIES_AT_ONCE]]
+            known = {row.id: row for row in self._store.log_rows_of(ids)}
+            yield from (known[row_id] for row_id in ids)
 
     def events(self, job: JobRow, *, seq: int) -> Sequence[JobEvent]:
         """The job's events after `seq`, at most a page of them."""
@@ -194,10 +214,6 @@ class Jobs:
             raise NotFoundError("there is no such execution, or it is private", code="unknown_execution")
         return row, job
 
-    def _has_entry(self, row: ExecutionRow) -> bool:
-        attempt = self._store.attempt(row.attempt) if row.attempt else None
-        return attempt is not None and attempt.log_entry is not None and attempt.receipt is not None
-
     def _logged(self, row: ExecutionRow) -> tuple[AttemptRow, LogRow]:
         attempt = self._store.attempt(row.attempt) if row.attempt else None
         if attempt is None or attempt.log_entry is None:
@@ -206,8 +222,7 @@ class Jobs:
         assert log is not None, "a queued entry has a row"
         return attempt, log
 
-    def _bundle(self, row: ExecutionRow, job: JobHead, reader: Reader) -> Bundle:
-        attempt, log = self._logged(row)
+    def _bundle(self, attempt: AttemptRow, log: LogRow, job: JobHead, reader: Reader) -> Bundle:
         assert log.entry is not None, "entries of attempts are kept"
         readable = reader.may_read_text(job)
         return Bundle(

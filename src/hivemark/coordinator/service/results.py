@@ -95,9 +95,9 @@ class Results:
         except StateMoved:
             return self._late(checked, hive=hive, attempt=attempt, job=job, now_ms=now_ms)
         except TooLargeError as error:  # a receipt that no log entry can hold
-            refusal = ReceiptRefused(error)
-            self._refuse(refusal, hive=hive, attempt=attempt, job=job, now_ms=now_ms)
-            raise refusal from error
+            unloggable = ReceiptRefused(error)
+            self._refuse(unloggable, hive=hive, attempt=attempt, job=job, now_ms=now_ms)
+            raise unloggable from error
         return ResultAnswer(attempt=attempt.id, outcome="accepted")
 
     def _context(self, attempt: AttemptRow) -> tuple[ExecutionRow, JobHead]:
