@@ -202,6 +202,7 @@ class Agent:
             body=msgspec.json.encode(frame) + b"\n",
             finished_ms=attempted.finished_ms,
         )
+        self._apply(self.core.attempt_signed(lease.attempt))
         await self._keep(result)
 
     def _sign(

@@ -104,6 +104,7 @@ class WaitingResult:
 class _Running:
     lease: Lease
     started: bool = False
+    signed: bool = False
     told_epoch: int | None = None
 
 
@@ -238,6 +239,13 @@ class HiveCore:
             return []
         running.started = True
         return self._tell_started(running)
+
+    def attempt_signed(self, attempt: str) -> Effects:
+        """Its receipt is signed and on the way into the outbox: from now on nothing but the answer to it
+        makes the hive forget it (6.3)."""
+        if (running := self._running.get(attempt)) is not None:
+            running.signed = True
+        return []
 
     def attempt_finished(self, attempt: str, *, mono_ms: int) -> Effects:
         """Its signed result, completed or failed, stands in the outbox."""
@@ -379,9 +387,7 @@ class HiveCore:
     def _judged(self, verdicts: Verdicts) -> Effects:
         effects: Effects = []
         for attempt in verdicts.drop:
-            # A finished one is still delivered: the coordinator records it as late (6.3).
-            if self._running.pop(attempt, None) is not None:
-                effects.append(StopAttempt(attempt))
+            effects += self._cancelled(attempt)
         for attempt in verdicts.proceed:
             running = self._running.get(attempt)
             if running is not None and running.started:
@@ -397,8 +403,13 @@ class HiveCore:
         return self._send(Started(attempt=lease.attempt, lease_version=lease.lease_version))
 
     def _cancelled(self, attempt: str) -> Effects:
-        """What runs ends without a receipt; one that is signed already is still delivered (6.3)."""
-        return [StopAttempt(attempt)] if self._running.pop(attempt, None) is not None else []
+        """What runs ends without a receipt; one that is signed already is still delivered: the coordinator
+        records it as late (6.3)."""
+        running = self._running.get(attempt)
+        if running is None or running.signed:
+            return []
+        del self._running[attempt]
+        return [StopAttempt(attempt)]
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────
 

@@ -453,6 +453,18 @@ def test_a_finished_attempt_is_delivered_whatever_the_coordinator_says_of_its_le
     assert bench.core.results_waiting == 1
 
 
+@pytest.mark.parametrize("order", [Cancel(attempt="att_1"), Verdicts(proceed=(), drop=("att_1",))])
+def test_a_receipt_on_its_way_into_the_outbox_is_not_lost_to_a_drop(order):
+    bench = Bench()
+    bench.link()
+    bench.run()
+    assert bench.core.attempt_signed("att_1") == []
+    assert bench.say(order) == []
+    (post,) = bench.finish()
+    assert isinstance(post, PostResult)
+    assert bench.core.results_waiting == 1
+
+
 def test_a_cancelled_attempt_stops():
     bench = Bench()
     bench.link()
