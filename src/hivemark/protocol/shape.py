@@ -5,6 +5,7 @@ types that several documents share.
 """
 
 import re
+import threading
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -34,8 +35,25 @@ _AT: Final = re.compile(r"^(?P<what>.*) - at `(?P<key>key in )?\$(?P<path>[^`]*)
 _NAMED: Final = re.compile(r"Object (?P<how>contains unknown|missing required) field `(?P<name>[^`]*)`")
 
 
+_described: Final[set[Any]] = set()
+_describing: Final = threading.Lock()
+
+
+def _describe(shape: type[Any]) -> None:
+    """Let msgspec examine a type before it is used, in one thread at a time.
+
+    msgspec 0.22 keeps what it learns of a struct on its class, where other threads see it before it is whole:
+    two that meet a type for the first time at once end the process (SIGSEGV).
+    """
+    with _describing:
+        msgspec.json.Decoder(shape)
+        _described.add(shape)
+
+
 def to_shape(value: JsonValue, shape: type[T], *, prefix: str = "") -> T:
     """`value` as `shape`, or `InvalidError`: `member_unknown`, `member_missing`, `member_invalid`."""
+    if shape not in _described:
+        _describe(shape)
     try:
         return msgspec.convert(value, shape, strict=True)
     except msgspec.ValidationError as error:

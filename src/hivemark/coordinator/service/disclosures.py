@@ -1,6 +1,6 @@
 """The text behind an attempt's commitments as it is kept: one blob, content-addressed."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,9 @@ class _Kept(msgspec.Struct, frozen=True):
     token_ids: _Salted | None
 
 
+_KEPT: Final = msgspec.json.Decoder(_Kept)  # made once: making one is not safe in several threads
+
+
 def encode_disclosed(disclosed: Disclosed) -> bytes:
     """The blob; `parse_disclosed` is its inverse."""
     request, output, token_ids = disclosed.request, disclosed.output, disclosed.token_ids
@@ -32,7 +35,7 @@ def encode_disclosed(disclosed: Disclosed) -> bytes:
 
 def parse_disclosed(blob: bytes) -> Disclosed:
     """What was kept; the blob store has checked its digest."""
-    kept = msgspec.json.decode(blob, type=_Kept)
+    kept = _KEPT.decode(blob)
     request, output, token_ids = kept.request, kept.output, kept.token_ids
     return Disclosed(
         request=DisclosedRequest(value=request.value, salt=request.salt) if request else None,
