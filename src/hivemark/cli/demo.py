@@ -111,7 +111,7 @@ async def _run_benchmark(
     async with network.client() as client:
         await network.wait_until_linked(client)
         phases.begin("Signing and submitting a benchmark")
-        spec = _signed_spec(network.home)
+        spec = signed_spec(network.home)
         submitted = await client.submit(spec)
         models = ", ".join(model.name for model in shipped())
         output.say(
@@ -133,7 +133,8 @@ async def _run_benchmark(
     return job, rules
 
 
-def _signed_spec(home: Home) -> bytes:
+def signed_spec(home: Home) -> bytes:
+    """The demo's job as it is posted: models pinned by digest, signed by the account of this home."""
     benchmark = Benchmark(
         id=f"demo-{time.strftime('%Y%m%d-%H%M%S')}",
         name="demo",

@@ -67,6 +67,7 @@ def up(
         first_start = starter.start(
             COORDINATOR, coordinator_program(folders, listen=listen, database_url=database_url)
         ).get("first_start")
+        _show_coordinator(folders, first_start, output)  # at once: what is shown once must not be lost
         if with_hive:
             if not is_enrolled(folders):
                 _enrol_here(folders, region=region, slots=slots)
@@ -107,12 +108,10 @@ async def _join_link(home: Home) -> str:
         return (await client.join_link(ttl_s=300)).link
 
 
-def _report(home: Home, first_start: dict[str, Any] | None, output: Output, *, with_hive: bool) -> None:
-    url = home.coordinator_url()
-    output.result({"url": url, "home": str(home.root), "hive": with_hive, "first_start": first_start})
+def _show_coordinator(home: Home, first_start: dict[str, Any] | None, output: Output) -> None:
     if output.as_json:
         return
-    output.say(f"listening on {url}", style="bold")
+    output.say(f"listening on {home.coordinator_url()}", style="bold")
     if first_start:
         output.say()
         output.say("made at this first start:")
@@ -120,6 +119,13 @@ def _report(home: Home, first_start: dict[str, Any] | None, output: Output, *, w
         output.say(f"  account key   {home.account_key}   (signs your jobs; nobody else can read it)")
         output.say(f"  policy        {first_start['policy_fingerprint']}   (give it to whoever verifies)")
     output.say()
+
+
+def _report(home: Home, first_start: dict[str, Any] | None, output: Output, *, with_hive: bool) -> None:
+    url = home.coordinator_url()
+    output.result({"url": url, "home": str(home.root), "hive": with_hive, "first_start": first_start})
+    if output.as_json:
+        return
     output.say("next: hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny")
     output.say("      hivemark hives link     (a link with which another machine joins)")
     output.say("      hivemark status, hivemark logs -f, hivemark down")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hivemark.cli.demo import _signed_spec
+from hivemark.cli.demo import signed_spec
 from hivemark.cli.demo_network import DemoNetwork
 from hivemark.cli.evidence import save_bundles, verify_saved
 from hivemark.cli.home import Home
@@ -37,7 +37,7 @@ async def _outlive(network: DemoNetwork) -> None:
     policy = parse_policy(network.home.policy.read_bytes())
     async with network.client() as client, asyncio.timeout(150):
         await network.wait_until_linked(client)
-        job = (await client.submit(_signed_spec(network.home))).id
+        job = (await client.submit(signed_spec(network.home))).id
         before: bytes | None = None
         seqs, completed = [], []
         async for event in client.events(job):
