@@ -75,26 +75,42 @@ def _verified(raw: bytes, key: VerifierKey, where: str) -> Checkpoint:
 
 
 def _catch_up(log: LogStore, tiles: TileStore, behind: Checkpoint, ahead: Checkpoint) -> RightEdge:
-    """The edge at `ahead`, whose entries the database has; writes the files after `behind`."""
-    edge = _edge_of(log, tiles, behind)
-    if behind.size == ahead.size:
-        if behind.root != ahead.root:
-            raise _forked(f"two roots for {ahead.size} entries")
-        return edge
-    _require_root(_replayed(edge, log, ahead.size), ahead)
-    return _rebuild(log, tiles, edge, ahead.size)
+    """The edge at `ahead`, whose entries the database has; writes the files that it lacks.
+
+    The entries must lead to both roots before anything is written: the files may be those of the history
+    that was shown, and the database the one that went another way.
+    """
+    if behind.size == ahead.size and behind.root != ahead.root:
+        raise _forked(f"two roots for {ahead.size} entries")
+    held = _held_edge(tiles, behind)
+    start = held if held is not None else _replayed_to(log, behind)
+    _require_root(_replayed(start, log, ahead.size), ahead)
+    return _rebuild(log, tiles, held if held is not None else RightEdge(), ahead.size)
 
 
 def _edge_of(log: LogStore, tiles: TileStore, checkpoint: Checkpoint) -> RightEdge:
     """The right edge at a checkpoint from the files, or from the database where the files lack it."""
+    held = _held_edge(tiles, checkpoint)
+    if held is not None:
+        return held
+    _replayed_to(log, checkpoint)
+    return _rebuild(log, tiles, RightEdge(), checkpoint.size)
+
+
+def _held_edge(tiles: TileStore, checkpoint: Checkpoint) -> RightEdge | None:
+    """The right edge at a checkpoint if the files lead to its root."""
     try:
         edge = read_edge(checkpoint.size, tiles.read)
     except (NotFoundError, InvalidError):
-        edge = None
-    if edge is not None and edge.root == checkpoint.root:
-        return edge
-    _require_root(_replayed(RightEdge(), log, checkpoint.size), checkpoint)
-    return _rebuild(log, tiles, RightEdge(), checkpoint.size)
+        return None
+    return edge if edge.root == checkpoint.root else None
+
+
+def _replayed_to(log: LogStore, checkpoint: Checkpoint) -> RightEdge:
+    """The edge at a checkpoint from the database's rows, which must lead to its root."""
+    edge = _replayed(RightEdge(), log, checkpoint.size)
+    _require_root(edge, checkpoint)
+    return edge
 
 
 def _replayed(edge: RightEdge, log: LogStore, size: int) -> RightEdge:
