@@ -10,7 +10,8 @@ from hivemark.protocol.keys import PrivateKey
 from hivemark.protocol.strictjson import JsonObject
 from hivemark.testing.simulator.client import SimulatedClient
 from hivemark.testing.simulator.coordinator import SimulatedCoordinator
-from hivemark.testing.simulator.hive import Moods, SimulatedHive
+from hivemark.testing.simulator.engine import Moods
+from hivemark.testing.simulator.hive import SimulatedHive
 from hivemark.testing.simulator.network import Network
 from hivemark.testing.simulator.storage import Disk
 from hivemark.testing.simulator.world import World

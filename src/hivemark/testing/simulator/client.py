@@ -8,7 +8,7 @@ from hivemark.errors import HivemarkError
 from hivemark.protocol.jobspec import sign_jobspec
 from hivemark.protocol.keys import PrivateKey
 from hivemark.protocol.strictjson import JsonObject, JsonValue
-from hivemark.testing.simulator.hive import MODEL
+from hivemark.testing.simulator.engine import MODEL
 from hivemark.testing.simulator.network import Network
 from hivemark.testing.simulator.world import World
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Protocol
 
-from hivemark.testing.simulator.hive import Moods, SimulatedHive
+from hivemark.testing.simulator.engine import Moods
+from hivemark.testing.simulator.hive import SimulatedHive
 from hivemark.testing.simulator.network import Network, Weather
 from hivemark.testing.simulator.storage import SimulatedCrash, refuse_write
 from hivemark.testing.simulator.world import World

@@ -5,14 +5,13 @@ The outbox outlives a crash as its file would; everything else of the process is
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
-from hivemark.api.link import Lease, Offer, OfferedModel, ResultAnswer, ResultFrame
+from hivemark.api.link import Offer, OfferedModel, ResultAnswer
 from hivemark.hive.core import HiveCore, HiveIdentity
 from hivemark.hive.effects import (
     CloseLink,
@@ -26,35 +25,19 @@ from hivemark.hive.effects import (
     StartAttempt,
     StopAttempt,
 )
-from hivemark.hive.engines.base import Chunk, EngineFacts
-from hivemark.hive.failure import EngineFailure, Stage
 from hivemark.hive.outbox import Outbox, StoredResult
 from hivemark.hive.receipts import ReceiptContext, Salts, build_result
-from hivemark.hive.recording import Recording
-from hivemark.hive.request import EffectiveRequest, parse_request
+from hivemark.hive.request import parse_request
 from hivemark.hive.results import PostOutcome, PutOff, Refused, Stale
-from hivemark.hive.runner import Attempted
 from hivemark.protocol.base64strict import decode_base64
 from hivemark.protocol.ids import hive_id
 from hivemark.protocol.keys import PrivateKey, PublicKey
-from hivemark.protocol.receipt import Engine, Model, Usage
+from hivemark.testing.simulator.engine import MODEL, WEIGHTS_SHA256, Moods, Run, attempted, draw_run
 from hivemark.testing.simulator.network import Network, Wire
 from hivemark.testing.simulator.world import World
 
-MODEL: Final = "simulated-model"
-WEIGHTS_SHA256: Final = "5" * 64
 TICK_MS: Final = 1_000
-START_MS: Final = (5, 400)
-RUN_MS: Final = (50, 3_000)
 LEAVING_MS: Final = 150
-LONG_RUN_MS: Final = (8_000, 30_000)
-
-_ENGINE: Final = Engine(
-    name="chance", version="1", build=None, backend=None, dtype=None, architecture=None, threads=None
-)
-_MODEL: Final = Model(
-    name=MODEL, weights_sha256=WEIGHTS_SHA256, tokenizer_sha256=None, template_sha256=None, quantisation=None
-)
 
 
 class Coordinator(Protocol):
@@ -62,19 +45,6 @@ class Coordinator(Protocol):
 
     def connect(self, wire: Wire, hive: "SimulatedHive") -> bool: ...
     def post_result(self, hive: str, post: PostResult, body: bytes) -> PostOutcome | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Moods:
-    """How the engine behaves: chances per attempt."""
-
-    declines: float = 0.0
-    fails_transiently: float = 0.0
-    fails_for_good: float = 0.0
-    takes_long: float = 0.0
-
-
-STEADY: Final = Moods()
 
 
 class SimulatedHive:
@@ -87,7 +57,7 @@ class SimulatedHive:
         self.region = region
         self.key = PrivateKey.from_seed(world.random(f"key/{name}").randbytes(32))
         self.outbox = Outbox(Path(":memory:"))
-        self.moods = STEADY
+        self.moods = Moods()
         self.given_up: str | None = None
         self.shelved: list[tuple[str, str]] = []
         self.signed: dict[str, str] = {}  # attempt → SHA-256 of the envelope that it promised to deliver
@@ -291,16 +261,12 @@ class SimulatedHive:
     # ── the engine ───────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, start: StartAttempt) -> None:
-        attempt, drawn, moods = start.lease.attempt, self._random.random(), self.moods
-        begun_ms = self.mono_ms() + self._random.randint(*START_MS)
+        attempt, run = start.lease.attempt, draw_run(self._random, self.moods)
         self._world.note(self.name, f"begins {attempt}, lease {start.lease.lease_version}")
-        if drawn < moods.declines:
+        if run.is_declined:
             self._later(5, lambda core: core.attempt_declined(attempt, code="model_not_ready", message="no"))
             return
         self._attempts[attempt] = start
-        failure = self._failure(drawn - moods.declines)
-        span = LONG_RUN_MS if self._random.random() < moods.takes_long else RUN_MS
-        run_ms = self._random.randint(*span)
 
         def started(core: HiveCore) -> list[Effect]:
             return core.attempt_started(attempt) if self._attempts.get(attempt) is start else []
@@ -308,45 +274,28 @@ class SimulatedHive:
         def finished(core: HiveCore) -> list[Effect]:
             if self._attempts.pop(attempt, None) is not start:
                 return []
-            self._keep(start, failure, run_ms)
+            self._keep(start, run)
             return core.attempt_finished(attempt, mono_ms=self.mono_ms())
 
-        self._later(begun_ms - self.mono_ms(), started)
-        self._later(begun_ms - self.mono_ms() + run_ms, finished)
+        self._later(run.begins_after_ms, started)
+        self._later(run.begins_after_ms + run.takes_ms, finished)
 
-    def _failure(self, drawn: float) -> EngineFailure | None:
-        if drawn < self.moods.fails_transiently:
-            return EngineFailure(Stage.STREAM, "engine_crashed", "the worker is gone")
-        if drawn < self.moods.fails_transiently + self.moods.fails_for_good:
-            return EngineFailure(Stage.REQUEST, "request_refused", "the engine refused", transient=False)
-        return None
-
-    def _keep(self, start: StartAttempt, failure: EngineFailure | None, run_ms: int) -> None:
+    def _keep(self, start: StartAttempt, run: Run) -> None:
         """The signed result goes into the outbox, before the core hears of it."""
-        lease = start.lease
-        frame = self._result(lease, start.grant_sha256, failure, run_ms)
-        now_ms = self._world.clock.now_ms()
+        assert self._identity is not None
+        lease, now_ms = start.lease, self._world.clock.now_ms()
+        request, salts = parse_request(lease.request), Salts.draw(self._random.randbytes)
+        frame = build_result(
+            ReceiptContext(self.key, self._identity.network, self.region, ("region",)),
+            lease,
+            request,
+            attempted(request, run, output_salt=salts.output, finished_ms=now_ms),
+            grant_sha256=start.grant_sha256,
+            salts=salts,
+        )
         body = msgspec.json.encode(frame)
         self.outbox.put([StoredResult(lease.attempt, lease.lease_version, lease.result_url, body, now_ms)])
         self.signed[lease.attempt] = sha256(decode_base64(frame.envelope)).hexdigest()
-
-    def _result(
-        self, lease: Lease, grant_sha256: str, failure: EngineFailure | None, run_ms: int
-    ) -> ResultFrame:
-        assert self._identity is not None
-        request = parse_request(lease.request)
-        salts = Salts.draw(self._random.randbytes)
-        finished_ms = self._world.clock.now_ms()
-        attempted = Attempted(
-            facts=EngineFacts(engine=_ENGINE, model=None if request.model is None else _MODEL),
-            recording=_recorded(request, salts, failure),
-            started_ms=finished_ms - run_ms,
-            finished_ms=finished_ms,
-            duration_us=run_ms * 1000,
-            failure=failure,
-        )
-        context = ReceiptContext(self.key, self._identity.network, self.region, ("region",))
-        return build_result(context, lease, request, attempted, grant_sha256=grant_sha256, salts=salts)
 
     # ── delivery ─────────────────────────────────────────────────────────────────────────────────
 
@@ -405,13 +354,3 @@ class HiveEnd:
 
     def disconnected(self) -> None:
         self._hive.lost(self._wire)
-
-
-def _recorded(request: EffectiveRequest, salts: Salts, failure: EngineFailure | None) -> Recording:
-    recording = Recording(output_salt=salts.output, max_tokens=request.sampling.max_tokens)
-    if failure is None and request.model is not None:
-        recording.add(Chunk(text=f"seed {request.seed}", token_ids=(1, 2)))
-        recording.usage = Usage(prompt_tokens=4, completion_tokens=2)
-    if failure is None:
-        recording.finish_reason = "stop"
-    return recording
