@@ -88,13 +88,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve(settings: Settings, *, watchdog: bool) -> None:
-    with lock_home(settings.home):
-        await _serve_home(settings, open_home(settings, now_ms=now_ms(), random=os.urandom), watchdog)
+    with lock_home(settings.home), _listen(settings) as listener:
+        # Listening first: a start that fails for its port has not made the secrets that are shown once.
+        home = open_home(settings, now_ms=now_ms(), random=os.urandom)
+        await _serve_home(settings, home, listener, watchdog)
 
 
-async def _serve_home(settings: Settings, home: Home, watchdog: bool) -> None:
+async def _serve_home(settings: Settings, home: Home, listener: socket.socket, watchdog: bool) -> None:
     started_ms = now_ms()
-    listener = _listen(settings)
     store = open_store(settings.database, network=home.identity.network)
     wakeups = Wakeups(asyncio.get_running_loop())
     pool = Pool()

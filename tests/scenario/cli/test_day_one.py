@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -224,3 +225,16 @@ def test_damage_is_found_by_fsck(tmp_path: Path) -> None:
     tile.chmod(0o600)
     tile.write_bytes(tile.read_bytes()[:-1] + b"\0")
     assert "✗" in here.run("fsck", code=1)
+
+
+def test_a_first_start_that_fails_for_its_port_keeps_its_secrets_for_the_next(tmp_path: Path) -> None:
+    here = Machine(tmp_path / "home")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        told = here.run("up", "--no-hive", "--listen", f"127.0.0.1:{other.getsockname()[1]}", code=1)
+    assert "address_unavailable" in told
+    try:
+        assert here.ask("up", "--no-hive", "--listen", "127.0.0.1:0")["first_start"]["admin_token"]
+    finally:
+        here.run("down")
