@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 from hivemark.cli.demo_network import REGIONS, DemoNetwork
+from hivemark.cli.demo_report import Outcome, Refusal, show_answers, show_conclusion, show_refusal
 from hivemark.cli.evidence import Verified, save_bundles, verify_saved
 from hivemark.cli.exits import EXIT_FAILED, EXIT_INTERRUPTED
 from hivemark.cli.following import follow_job
@@ -22,8 +23,8 @@ from hivemark.cli.forgeries import Forgery, forge
 from hivemark.cli.home import Home
 from hivemark.cli.memory import PeakMemory
 from hivemark.cli.options import JsonOption
-from hivemark.cli.output import Output, open_output, plain_table
-from hivemark.cli.summary import Rules, answers_table, measure, rules_of, summary_rows, summary_table
+from hivemark.cli.output import Output, open_output
+from hivemark.cli.summary import Rules, rules_of
 from hivemark.client.benchmarks import Benchmark, build_spec
 from hivemark.client.verify import verify_bundle
 from hivemark.client.views import Job
@@ -43,14 +44,6 @@ MAX_TOKENS: Final = 96
 TEMPERATURE: Final = 0.7
 SEED: Final = 2026
 LOGGED_WAIT_S: Final = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What became of a forgery; `error` is None when it was believed, which must never happen."""
-
-    forgery: Forgery
-    error: UnverifiedError | None
 
 
 @app.command(
@@ -97,11 +90,18 @@ def _demo(home: Home, output: Output, *, is_kept: bool) -> None:
         network.stop()
     verified = _verify(home, policy, phases, output)
     refusals = _try_to_cheat(home, policy, phases, output)
-    seconds = round(time.monotonic() - start, 1)
-    result = _result(job, rules, verified, refusals, seconds, memory.peak_mib)
-    _conclude(home, result, output, is_kept=is_kept)
-    output.result(result)
-    if not _is_complete(result):
+    outcome = Outcome(
+        cells=QUESTIONS * len(shipped()) * len(REGIONS) * REPEATS,
+        job=job,
+        rules=rules,
+        verified=verified,
+        refusals=refusals,
+        seconds=round(time.monotonic() - start, 1),
+        peak_pss_mib=memory.peak_mib,
+    )
+    show_conclusion(outcome, home, output, is_kept=is_kept)
+    output.result(outcome.to_object())
+    if not outcome.is_complete:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -126,7 +126,7 @@ async def _run_benchmark(
         phases.begin("Running it: each answer is leased, computed, signed by its hive, checked and logged")
         job = await follow_job(client, submitted.id, output, since=start)
         rules = rules_of(await client.questions())
-        _show_answers(job, rules, output)
+        show_answers(job, rules, output)
         phases.begin("Saving every receipt with its proof as a file")
         await save_bundles(client, job, _receipts(network.home), wait_s=LOGGED_WAIT_S)
         _save_spec(network.home, spec)
@@ -161,18 +161,6 @@ def _pinned_models() -> Iterator[dict[str, Any]]:
         yield {"name": model.name, "digest": model.weights_sha256}
 
 
-def _show_answers(job: Job, rules: Rules, output: Output) -> None:
-    output.say()
-    output.show(answers_table(job.executions, rules))
-    output.say(
-        "A receipt proves who said what, not that it is true: nobody can know how that coin fell.",
-        style="dim",
-    )
-    output.say()
-    output.show(summary_table(measure(job.executions, rules)))
-    output.say()
-
-
 def _verify(home: Home, policy: Policy, phases: "_Phases", output: Output) -> Verified:
     phases.begin("Verifying offline, with nothing but the files and the pinned policy")
     folder = _receipts(home)
@@ -196,7 +184,7 @@ def _try_to_cheat(home: Home, policy: Policy, phases: "_Phases", output: Output)
         for forgery in forge(parse_bundle(path.read_bytes()), random=secrets.token_bytes):
             refusal = Refusal(forgery, _refusal_of(forgery, policy))
             refusals.append(refusal)
-            _show_refusal(refusal, output)
+            show_refusal(refusal, output)
     return tuple(refusals)
 
 
@@ -206,71 +194,6 @@ def _refusal_of(forgery: Forgery, policy: Policy) -> UnverifiedError | None:
     except UnverifiedError as error:
         return error
     return None
-
-
-def _show_refusal(refusal: Refusal, output: Output) -> None:
-    if refusal.error is None:
-        output.say(f"  ✗ {refusal.forgery.title}: BELIEVED, which must never happen", style="bold red")
-        return
-    output.say(f"  ✓ {refusal.forgery.title}")
-    output.say(f"    refused: {refusal.error} ({refusal.error.code})")
-    output.say(f"    because {refusal.forgery.why}", style="dim")
-
-
-def _result(
-    job: Job,
-    rules: Rules,
-    verified: Verified,
-    refusals: tuple[Refusal, ...],
-    seconds: float,
-    peak: int | None,
-) -> dict[str, Any]:
-    return {
-        "executions": job.progress.cells,
-        "completed": job.progress.completed,
-        "receipts_verified": verified.count,
-        "forgeries_refused": sum(refusal.error is not None for refusal in refusals),
-        "seconds": seconds,
-        "peak_pss_mib": peak,
-        "job": job.id,
-        "simulated": ["region"],
-        "forgeries": [
-            {"title": each.forgery.title, "code": None if each.error is None else each.error.code}
-            for each in refusals
-        ],
-        "summary": summary_rows(measure(job.executions, rules)),
-    }
-
-
-def _is_complete(result: dict[str, Any]) -> bool:
-    expected = QUESTIONS * len(shipped()) * len(REGIONS) * REPEATS
-    counts = (result["executions"], result["completed"], result["receipts_verified"])
-    return counts == (expected, expected, expected) and result["forgeries_refused"] == 3
-
-
-def _conclude(home: Home, result: dict[str, Any], output: Output, *, is_kept: bool) -> None:
-    memory = "" if result["peak_pss_mib"] is None else f", {result['peak_pss_mib']} MiB of memory in all"
-    output.say()
-    output.say(
-        f"{result['completed']} of {result['executions']} executions completed, "
-        f"{result['receipts_verified']} receipts verified, "
-        f"{result['forgeries_refused']} of 3 forgeries refused in {result['seconds']} s{memory}.",
-        style="bold green" if _is_complete(result) else "bold red",
-    )
-    output.say()
-    table = plain_table("", "")
-    table.show_header = False
-    if is_kept:
-        output.say(f"Everything lies in {home.root}: receipts/, job.json, policy, logs/.")
-        table.add_row(f"hivemark verify {_receipts(home)} --policy {home.policy}", "check it all again")
-        table.add_row(f"hivemark up --home {home.root}", "go on with this network")
-    else:
-        output.say("It ran in a temporary folder that is gone now; --home FOLDER keeps one.")
-        table.add_row("hivemark demo --home ./demo", "run it again and keep the receipts")
-    table.add_row("hivemark up", "start a network of your own, in the background")
-    table.add_row("hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny", "ask it something")
-    output.say("next:", style="bold")
-    output.show(table)
 
 
 def _save_spec(home: Home, spec: bytes) -> None:

@@ -27,7 +27,7 @@ from hivemark.client.views import Health, Hive
 from hivemark.errors import HivemarkError
 from hivemark.models_shipped import shipped
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 PYTHON_MIN: Final = (3, 11)
 DISK_FAIL_BYTES: Final = 200 * 1_048_576

@@ -8,7 +8,7 @@ from hivemark.cli.output import open_output
 from hivemark.cli.programs import exclusive
 from hivemark.cli.services import COORDINATOR, HIVE, stop
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Example: hivemark down")

@@ -1,5 +1,6 @@
 """How a command ends: exit codes, and errors told as what happened, the facts, and what to do next."""
 
+import errno
 import json
 import sys
 import traceback
@@ -7,7 +8,7 @@ from typing import Final, NoReturn
 
 import typer
 
-from hivemark.errors import HivemarkError, Kind
+from hivemark.errors import ForbiddenError, HivemarkError, InvalidError, Kind, UnavailableError
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -46,6 +47,16 @@ def exit_code_of(error: HivemarkError) -> int:
 def next_step(error: HivemarkError) -> str | None:
     """The best advice there is: the error's own, then by code, then by kind."""
     return error.hint or NEXT_BY_CODE.get(error.code) or NEXT_BY_KIND.get(error.kind)
+
+
+def system_error(error: OSError) -> HivemarkError:
+    """What the operating system refused, as an error with a name: a full disk, a folder of somebody else's."""
+    message = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UnavailableError(message, code="storage_full", hint="free some space, or use another --home")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ForbiddenError(message, code="not_permitted", hint="use a folder of your own: --home FOLDER")
+    return InvalidError(message, code="system_refused", hint="check the path, and --home; hivemark doctor")
 
 
 def report_error(error: HivemarkError, *, as_json: bool) -> None:

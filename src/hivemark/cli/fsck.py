@@ -18,7 +18,7 @@ from hivemark.coordinator.store.fsckreceipts import check_receipts
 from hivemark.errors import NotFoundError
 from hivemark.translog.policy import parse_policy
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Examples: hivemark fsck · hivemark fsck --home /srv/hivemark --json")

@@ -12,7 +12,7 @@ from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption, UrlOption
 from hivemark.cli.output import open_output, plain_table
 from hivemark.client.views import Hive, JoinLink
 
-app = typer.Typer(no_args_is_help=True, help="Which machines work here; links with which more may join.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Which machines work here; links with which more may join.")
 
 
 @app.command(epilog="Example: hivemark hives ls")

@@ -26,7 +26,7 @@ from hivemark.cli.trust import pinned_policy
 from hivemark.client.sdk import HivemarkClient
 from hivemark.client.views import Execution, Job
 
-app = typer.Typer(no_args_is_help=True, help="List, show, watch and cancel jobs; download their receipts.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, watch and cancel jobs; download their receipts.")
 
 LOGGED_WAIT_S: Final = 30.0
 JobArgument = Annotated[str, typer.Argument(help="The job's id, or the id in its spec.")]

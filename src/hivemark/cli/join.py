@@ -17,7 +17,7 @@ from hivemark.errors import NotFoundError
 from hivemark.hive.config import load_config
 from hivemark.hive.enrol import enrol
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(

@@ -22,7 +22,7 @@ from hivemark.protocol.keys import PrivateKey
 from hivemark.protocol.strictjson import parse_json_object
 from hivemark.protocol.times import format_ms
 
-app = typer.Typer(no_args_is_help=True, help="Make, show and trust keys; sign and verify jobs.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, show and trust keys; sign and verify jobs.")
 
 KeyOption = Annotated[
     Path | None,

@@ -11,7 +11,7 @@ from hivemark.cli.exits import fail
 from hivemark.cli.home import Home
 from hivemark.cli.options import HOME_DEFAULT, HomeOption
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 POLL_PAUSE_S: Final = 0.3
 TAIL_BYTES_MAX: Final = 1_048_576

@@ -4,6 +4,8 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not verified, 130 interrupted.
 """
 
 import importlib
+import inspect
+import os
 import sys
 from typing import Annotated, Any, Final
 
@@ -11,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from hivemark.cli.commands import COMMANDS, CommandEntry
-from hivemark.cli.exits import EXIT_FAILED, EXIT_INTERRUPTED, exit_code_of, report_bug, report_error
+from hivemark.cli.exits import EXIT_FAILED, EXIT_INTERRUPTED, exit_code_of, report_bug, report_error, system_error
 from hivemark.errors import HivemarkError
 
 _ENTRIES: Final = {entry.name: entry for entry in COMMANDS}
@@ -38,7 +40,15 @@ def load_command(entry: CommandEntry) -> Any:
     """The command itself, from its module."""
     command = typer.main.get_command(importlib.import_module(entry.module).app)
     command.name = entry.name
+    for each in (command, *getattr(command, "commands", {}).values()):
+        each.help = _unwrapped(each.help or "")
     return command
+
+
+def _unwrapped(text: str) -> str:
+    """Help whose paragraphs are one line each: the terminal's width breaks them, not the source's."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 app = typer.Typer(
@@ -80,6 +90,13 @@ def main() -> None:
         sys.exit(exit_code_of(error))
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:  # who read our output has enough of it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
+    except OSError as error:
+        named = system_error(error)
+        report_error(named, as_json=wants_json)
+        sys.exit(exit_code_of(named))
     except Exception as error:  # noqa: BLE001 - the outermost layer of the command
         report_bug(error, as_json=wants_json)
         sys.exit(EXIT_FAILED)

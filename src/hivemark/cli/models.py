@@ -11,7 +11,7 @@ from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption, UrlOption
 from hivemark.cli.output import open_output, plain_table
 from hivemark.client.views import Model
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Examples: hivemark models · hivemark models --json")

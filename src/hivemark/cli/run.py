@@ -33,7 +33,7 @@ from hivemark.client.views import Job, Submitted
 from hivemark.protocol.jobspec import parse_jobspec, sign_jobspec
 from hivemark.protocol.strictjson import JsonObject, parse_json_object
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 BUNDLES_WAIT_S: Final = 30.0
 

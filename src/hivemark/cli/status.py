@@ -16,7 +16,7 @@ from hivemark.cli.services import NAMES, pid_file
 from hivemark.client.views import Health, Hive
 from hivemark.errors import HivemarkError
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Examples: hivemark status · hivemark status --json")

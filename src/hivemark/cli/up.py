@@ -25,7 +25,7 @@ from hivemark.cli.services import (
 )
 from hivemark.hive.enrol import enrol
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(

@@ -12,7 +12,7 @@ from hivemark.cli.output import Output, open_output
 from hivemark.cli.trust import pinned_policy
 from hivemark.client.verify import DocumentResult, Verdict, exit_code_of, verify_documents
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 SUFFIXES: Final = (".json", ".ndjson")
 SHOWN_IN_FULL_MAX: Final = 3
