@@ -17,7 +17,7 @@ import typer
 from hivemark.cli.demo_network import REGIONS, DemoNetwork
 from hivemark.cli.demo_report import Outcome, Refusal, show_answers, show_conclusion, show_refusal
 from hivemark.cli.evidence import Verified, save_bundles, verify_saved
-from hivemark.cli.exits import EXIT_FAILED, EXIT_INTERRUPTED
+from hivemark.cli.exits import EXIT_FAILED
 from hivemark.cli.following import follow_job
 from hivemark.cli.forgeries import Forgery, forge
 from hivemark.cli.home import Home
@@ -67,10 +67,16 @@ def demo(
 
     The regions are simulated: all three hives run on this machine. Nothing leaves it.
     """
-    signal.signal(signal.SIGTERM, _leave)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # also when the terminal is closed
+        signal.signal(number, _leave)
     output = open_output(as_json=as_json)
-    with _demo_home(home) as folder:
-        _demo(folder, output, is_kept=home is not None)
+    try:
+        with _demo_home(home) as folder:
+            _demo(folder, output, is_kept=home is not None)
+    except KeyboardInterrupt:
+        left = "what was made is kept" if home is not None else "nothing is left behind"
+        output.say(f"interrupted: every program is stopped, {left}")
+        raise
 
 
 def _demo(home: Home, output: Output, *, is_kept: bool) -> None:
@@ -169,7 +175,7 @@ def _verify(home: Home, policy: Policy, phases: "_Phases", output: Output) -> Ve
     for refused in verified.refused[:3]:
         output.say(f"    {refused.name}: {refused.error}", style="red")
     if verified.results and (verdict := verified.results[0].verdict) is not None:
-        output.say("  each of them passed these checks:", style="dim")
+        output.say(f"  each of them passed these checks (here: {verified.results[0].name}):", style="dim")
         for check in verdict.checks:
             output.say(f"    {check.name:<12} {check.detail}", style="dim")
         for level in verdict.levels:
@@ -219,8 +225,8 @@ def _demo_home(given: Path | None) -> Iterator[Home]:
 
 
 def _leave(_signal: int, _frame: object) -> NoReturn:
-    """On SIGTERM leave by the same way as on Ctrl-C, so that nothing stays behind."""
-    raise typer.Exit(EXIT_INTERRUPTED)
+    """Leave by the same way as on Ctrl-C, so that nothing stays behind."""
+    raise KeyboardInterrupt
 
 
 @dataclass(slots=True)

@@ -118,7 +118,9 @@ def test_without_a_policy_the_signers_are_unknown(kept: tuple[dict[str, Any], Pa
 
 
 @pytest.mark.parametrize(
-    ("number", "children"), [(signal.SIGINT, 2), (signal.SIGINT, 7), (signal.SIGTERM, 7)], ids=str
+    ("number", "children"),
+    [(signal.SIGINT, 2), (signal.SIGINT, 7), (signal.SIGTERM, 7), (signal.SIGHUP, 7)],
+    ids=str,
 )
 def test_an_interrupted_demo_leaves_nothing_behind(
     tmp_path: Path, number: signal.Signals, children: int
@@ -131,6 +133,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     demo.send_signal(number)
     _, told = demo.communicate(timeout=60)
     assert demo.returncode == 130, told.decode()[-4000:]
+    assert "interrupted: every program is stopped, nothing is left behind" in told.decode()
     _, alive = psutil.wait_procs(started, timeout=5)
     assert alive == []
     assert list(tmp_path.iterdir()) == []
