@@ -11,7 +11,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from hivemark.api.link import ResultAnswer, ResultFrame
+from hivemark.api.link import Offer, ResultAnswer, ResultFrame
 from hivemark.errors import HivemarkError, InvalidError, UnavailableError
 from hivemark.hive.clock import Clock
 from hivemark.hive.config import HiveConfig
@@ -43,6 +43,8 @@ from hivemark.hive.stable import EngineStable
 TICK_S: Final = 0.2
 REFRESH_S: Final = 5.0
 STOP_S: Final = 3.0
+KEEP_WITHIN_S: Final = 60.0
+KEEP_PAUSE_S: Final = 0.5
 
 _log: Final = logging.getLogger(__name__)
 
@@ -116,13 +118,20 @@ class Agent:
     async def _keep_ticking(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self._apply(self.core.offer_changed(self.stable.offer()))
+            if not self._outbox.is_writable:
+                await self._outbox.probe()
+            self._apply(self.core.offer_changed(self._offer()))
             self._apply(self.core.tick(mono_ms=self._mono_ms()))
 
     async def _keep_refreshing(self) -> None:
         while self.stable.servers:
             await asyncio.sleep(REFRESH_S)
             await self.stable.refresh()
+
+    def _offer(self) -> Offer:
+        """No slot while results cannot be kept: the work would be done in vain, here and again."""
+        offer = self.stable.offer()
+        return offer if self._outbox.is_writable else msgspec.structs.replace(offer, slots=0)
 
     def _opened(self) -> None:
         self._apply(self.core.opened(mono_ms=self._mono_ms()))
@@ -188,7 +197,7 @@ class Agent:
             on_started=lambda: self._apply(self.core.attempt_started(lease.attempt)),
         )
         # Before the result is known to the coordinator, so that a withdrawn model is not leased again.
-        self._apply(self.core.offer_changed(self.stable.offer()))
+        self._apply(self.core.offer_changed(self._offer()))
         failure = attempted.failure
         if failure is not None and failure.code == "model_withdrawn":
             self._apply(self.core.attempt_declined(lease.attempt, code=failure.code, message=failure.message))
@@ -227,7 +236,7 @@ class Agent:
 
     async def _keep(self, result: StoredResult) -> None:
         try:
-            await self._outbox.put(result)
+            await self._put(result)
         except asyncio.CancelledError:
             self._outbox.forget(result.attempt)  # nobody wants it, and it may stand there already
             raise
@@ -236,6 +245,18 @@ class Agent:
             self._apply(self.core.attempt_declined(result.attempt, code=error.code, message=error.message))
             return
         self._apply(self.core.attempt_finished(result.attempt, mono_ms=self._mono_ms()))
+
+    async def _put(self, result: StoredResult) -> None:
+        """Into the outbox; while the disk has no room the finished work waits in its slot, for a while."""
+        give_up_us = self._clock.mono_us() + int(KEEP_WITHIN_S * 1_000_000)
+        while True:
+            try:
+                return await self._outbox.put(result)
+            except UnavailableError as error:
+                if self._clock.mono_us() >= give_up_us:
+                    raise
+                _log.warning("result_waits", extra={"attempt": result.attempt, "reason": error.message})
+            await asyncio.sleep(KEEP_PAUSE_S)
 
     async def _post(self, order: PostResult) -> None:
         body = await self._outbox.body(order.attempt)

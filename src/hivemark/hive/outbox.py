@@ -99,6 +99,12 @@ class Outbox:
         )
         return tuple((str(attempt), str(code)) for attempt, code in rows)
 
+    def probe(self) -> None:
+        """Write something that means nothing; raises `sqlite3.Error` when nothing can be written."""
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        with self._transaction() as database:
+            database.execute(f"PRAGMA user_version = {(version + 1) % 2**31}")
+
     def close(self) -> None:
         """Nothing is lost without it."""
         self._database.close()
@@ -118,7 +124,12 @@ class _Transaction:
         return self._database
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._database.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._database.execute("COMMIT")
+        finally:
+            if self._database.in_transaction:  # a full disk ends some by itself, and leaves others open
+                self._database.execute("ROLLBACK")
 
 
 def open_outbox(path: Path) -> Outbox:

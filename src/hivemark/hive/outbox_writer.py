@@ -20,6 +20,7 @@ class OutboxWriter:
     """Results put in while one transaction is being synced share the next: one fsync for all of them."""
 
     def __init__(self, outbox: Outbox) -> None:
+        self.is_writable = True  # as of the last write
         self._outbox = outbox
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._puts: list[tuple[StoredResult, asyncio.Future[None]]] = []
@@ -36,6 +37,16 @@ class OutboxWriter:
     def forget(self, attempt: str) -> None:
         """Soon; a result that outlives a crash by this is posted again and answered `duplicate`."""
         self._forgets.append(attempt)
+        self._ensure_flushing()
+
+    async def probe(self) -> None:
+        """Find out whether the file takes writes; then whatever could not be forgotten is."""
+        try:
+            await self._call(self._outbox.probe)
+        except sqlite3.Error:
+            self.is_writable = False
+            return
+        self.is_writable = True
         self._ensure_flushing()
 
     async def shelve(self, attempt: str, code: str) -> None:
@@ -58,7 +69,7 @@ class OutboxWriter:
             self._flushing = asyncio.create_task(self._flush(), name="outbox-flush")
 
     async def _flush(self) -> None:
-        while self._puts or self._forgets:
+        while self._puts or (self._forgets and self.is_writable):
             puts, self._puts = self._puts, []
             forgets, self._forgets = self._forgets, []
             await self._write_puts(puts)
@@ -70,11 +81,13 @@ class OutboxWriter:
         try:
             await self._call(partial(self._outbox.put, [result for result, _ in puts]))
         except sqlite3.Error as error:
+            self.is_writable = False
             failed = UnavailableError(f"the outbox cannot be written: {error}", code="outbox_unwritable")
             for _, written in puts:
                 if not written.done():
                     written.set_exception(failed)
             return
+        self.is_writable = True
         for _, written in puts:
             if not written.done():
                 written.set_result(None)
@@ -84,6 +97,8 @@ class OutboxWriter:
             if forgets:
                 await self._call(partial(self._outbox.forget, forgets))
         except sqlite3.Error as error:
+            self.is_writable = False
+            self._forgets = forgets + self._forgets
             _log.warning("outbox_unwritable", extra={"reason": str(error), "forgets": len(forgets)})
 
     async def _call(self, operation: Callable[[], T]) -> T:
