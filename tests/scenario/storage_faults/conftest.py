@@ -1,6 +1,8 @@
 """The networks of `tests/scenario/faults`, with a disk under them that can be filled."""
 
 import json
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -11,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from hivemark.client.views import Job
 from hivemark.protocol.base64strict import decode_base64
 from hivemark.translog.checkpoint import Checkpoint
 from hivemark.translog.merkle import verify_consistency
 from hivemark.translog.policy import Policy, parse_policy
 
-from ..faults.conftest import Network
+from ..faults.conftest import Network, follow
 from .disks import Disk, NoRoom, mount, unmount
 
 SMALL_MIB = 12
@@ -92,3 +95,22 @@ def require_one_history(network: Network, before: Checkpoint) -> None:
 
 def _policy(network: Network) -> Policy:
     return parse_policy(network.home.policy.read_bytes())
+
+
+async def finish(network: Network, job: str) -> Job:
+    """The job once it is done: complete, sound, every receipt verified from its file."""
+    async with network.client() as client:
+        async for _ in follow(client, job):
+            pass
+        view = await client.job(job, executions=True)
+        assert (view.state, view.progress.completed) == ("completed", view.progress.cells)
+        await network.require_sound(client, view)
+    return view
+
+
+def require_clean(network: Network) -> None:
+    """What `hivemark fsck` says of book, jobs, log, tiles and texts."""
+    command = [sys.executable, "-m", "hivemark.cli", "fsck", "--home", str(network.home.root), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {"problems": []}

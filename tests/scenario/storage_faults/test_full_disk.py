@@ -11,7 +11,7 @@ import pytest
 from hivemark.errors import UnavailableError
 
 from ..faults.conftest import Network, follow, until
-from .conftest import ask, checkpoint_of, require_one_history
+from .conftest import ask, checkpoint_of, finish, require_clean, require_one_history
 from .disks import Disk
 
 QUESTIONS = 24
@@ -48,17 +48,13 @@ async def test_a_full_coordinator_refuses_clearly_and_goes_on(
         assert process.poll() is None
         assert ask(f"{network.url}/health/live").status == 200
         disk.free(process.pid)
-        async for _ in follow(client, job):
-            pass
-        view = await client.job(job, executions=True)
-        assert (view.state, view.progress.completed) == ("completed", QUESTIONS)
-        kept = {each.id: each.receipt_sha256 for each in view.executions}
-        assert acknowledged.items() <= kept.items()
-        await network.require_sound(client, view)
-        await until(lambda: _is_ready(network))
+    view = await finish(network, job)
+    assert acknowledged.items() <= {each.id: each.receipt_sha256 for each in view.executions}.items()
+    await until(lambda: _is_ready(network))
     assert network.coordinator.process.poll() is None
     assert Counter(each.outcome for each in network.acceptances())["accepted"] == QUESTIONS
     require_one_history(network, before)
+    require_clean(network)
 
 
 async def _receipts(network: Network, job: str) -> dict[str, str | None]:
