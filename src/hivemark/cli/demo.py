@@ -36,7 +36,7 @@ from hivemark.protocol.jobspec import sign_jobspec
 from hivemark.protocol.keyfile import load_private_key
 from hivemark.translog.policy import Policy, parse_policy
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 QUESTIONS: Final = 8
 REPEATS: Final = 2

@@ -50,7 +50,7 @@ def next_step(error: HivemarkError) -> str | None:
 
 
 def system_error(error: OSError) -> HivemarkError:
-    """What the operating system refused, as an error with a name: a full disk, a folder of somebody else's."""
+    """What the operating system refused, as an error with a name: a full disk, somebody else's folder."""
     message = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UnavailableError(message, code="storage_full", hint="free some space, or use another --home")

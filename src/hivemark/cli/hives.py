@@ -12,7 +12,11 @@ from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption, UrlOption
 from hivemark.cli.output import open_output, plain_table
 from hivemark.client.views import Hive, JoinLink
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Which machines work here; links with which more may join.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Which machines work here; links with which more may join.",
+)
 
 
 @app.command(epilog="Example: hivemark hives ls")
@@ -38,9 +42,10 @@ def link(
     made = asyncio.run(_link(Home(home), url, ttl_s))
     output = open_output(as_json=as_json)
     if not as_json:
-        output.say(made.link)
+        output.say(made.link, whole=True)
         output.say(f"good for one machine until {made.expires_at}", style="dim")
-        output.say(f"next, on that machine: hivemark join '{made.link}'")
+        output.say("next, on that machine:")
+        output.say(f"hivemark join '{made.link}'", whole=True)
     output.result({"link": made.link, "expires_at": made.expires_at})
 
 
@@ -60,17 +65,14 @@ def revoke(
 
 
 def hives_table(hives: tuple[Hive, ...]) -> Table:
-    """A line per hive."""
-    table = plain_table(
-        "hive", "region", "state", "slots", "running", "models", "id", numbers=("slots", "running")
-    )
+    """A line per hive, and one more for each further model."""
+    table = plain_table("hive", "region", "state", "busy", "models", "id", numbers=("busy",))
     for hive in hives:
         region = hive.region_claimed or "–"
         simulated = " (simulated)" if "region" in hive.simulated else ""
-        names = ", ".join(model.name for model in hive.models)
-        table.add_row(
-            hive.name, region + simulated, _state(hive), str(hive.slots), str(hive.running), names, hive.id
-        )
+        names = "\n".join(model.name for model in hive.models)
+        busy = f"{hive.running}/{hive.slots}"
+        table.add_row(hive.name, region + simulated, _state(hive), busy, names, hive.id)
     return table
 
 

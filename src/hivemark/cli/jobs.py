@@ -12,7 +12,7 @@ from hivemark.cli.exits import EXIT_FAILED
 from hivemark.cli.following import follow_job
 from hivemark.cli.home import Home
 from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption, PolicyOption, UrlOption
-from hivemark.cli.output import Output, open_output, plain_table
+from hivemark.cli.output import Output, open_output, plain_table, to_the_minute
 from hivemark.cli.summary import (
     Rules,
     answers_table,
@@ -26,7 +26,11 @@ from hivemark.cli.trust import pinned_policy
 from hivemark.client.sdk import HivemarkClient
 from hivemark.client.views import Execution, Job
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, watch and cancel jobs; download their receipts.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="List, show, watch and cancel jobs; download their receipts.",
+)
 
 LOGGED_WAIT_S: Final = 30.0
 JobArgument = Annotated[str, typer.Argument(help="The job's id, or the id in its spec.")]
@@ -45,7 +49,7 @@ def ls(
     table = plain_table("job", "spec", "state", "done", "created", numbers=("done",))
     for job in jobs:
         done = f"{job.progress.completed}/{job.progress.cells}"
-        table.add_row(job.id, job.spec_id, job.state, done, job.created_at)
+        table.add_row(job.id, job.spec_id, job.state, done, to_the_minute(job.created_at))
     if not as_json:
         if jobs:
             output.show(table)
@@ -109,7 +113,7 @@ def receipts(
     if not as_json:
         output.say(f"saved {len(paths)} receipts in {folder}")
         output.say(verified.line)
-        output.say(f"next: hivemark verify {folder}")
+        output.say(f"next: hivemark verify {folder}", whole=True)
     output.result({"job": job, "receipts": [str(path) for path in paths], "verified": verified.count})
     verified.require_all()
 

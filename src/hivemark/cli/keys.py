@@ -13,7 +13,7 @@ from hivemark.cli.connection import account_key, connect
 from hivemark.cli.exits import fail
 from hivemark.cli.home import Home
 from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption, UrlOption
-from hivemark.cli.output import open_output, plain_table
+from hivemark.cli.output import open_output, plain_table, to_the_minute
 from hivemark.client.views import TrustedKey
 from hivemark.protocol.ids import account_id
 from hivemark.protocol.jobspec import parse_jobspec, sign_jobspec, verify_jobspec
@@ -22,7 +22,9 @@ from hivemark.protocol.keys import PrivateKey
 from hivemark.protocol.strictjson import parse_json_object
 from hivemark.protocol.times import format_ms
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, show and trust keys; sign and verify jobs.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Make, show and trust keys; sign and verify jobs."
+)
 
 KeyOption = Annotated[
     Path | None,
@@ -56,14 +58,14 @@ def show(home: HomeOption = HOME_DEFAULT, key: KeyOption = None, as_json: JsonOp
     _show_key(_load(Home(home), key), path, as_json=as_json)
 
 
-@app.command("list", epilog="Example: hivemark keys list")
-def list_keys(home: HomeOption = HOME_DEFAULT, url: UrlOption = None, as_json: JsonOption = False) -> None:
+@app.command(epilog="Example: hivemark keys ls")
+def ls(home: HomeOption = HOME_DEFAULT, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """List the keys whose jobs the coordinator takes."""
-    keys = asyncio.run(_list_keys(Home(home), url))
+    keys = asyncio.run(_keys(Home(home), url))
     output = open_output(as_json=as_json)
-    table = plain_table("id", "public key", "account", "status", "since")
+    table = plain_table("id", "public key", "status", "since")
     for key in keys:
-        table.add_row(key.key_id or "", key.public_key, key.account, key.status, key.added_at or "")
+        table.add_row(key.key_id or "", key.public_key, key.status, to_the_minute(key.added_at))
     if not as_json:
         output.show(table)
     output.result({"keys": [_as_dict(key) for key in keys]})
@@ -91,14 +93,29 @@ def sign(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: stdout.")] = None,
     home: HomeOption = HOME_DEFAULT,
     key: KeyOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Sign a JobSpec: fills in public key, timestamp and nonce where they are missing."""
     value = parse_json_object(_read(file))
     raw = sign_jobspec(value, _load(Home(home), key), now_ms=_now_ms(), random=secrets.token_bytes)
-    if output is None:
-        sys.stdout.buffer.write(raw + b"\n")
-    else:
+    if output is not None:
         output.write_bytes(raw + b"\n")
+    elif not as_json:
+        sys.stdout.buffer.write(raw + b"\n")
+    signed = parse_jobspec(raw)
+    told = open_output(as_json=as_json)
+    if output is not None and not as_json:
+        told.say(f"signed: {signed.spec.id} by {signed.public_key.fingerprint}")
+        told.say(f"next: hivemark run {output}", whole=True)
+    told.result(
+        {
+            "id": signed.spec.id,
+            "spec_sha256": signed.spec_sha256,
+            "public_key": signed.public_key.base64,
+            "path": None if output is None else str(output),
+            "spec": parse_json_object(raw),
+        }
+    )
 
 
 @app.command(epilog="Example: hivemark keys verify job.signed.json")
@@ -118,7 +135,7 @@ def verify(
     )
 
 
-async def _list_keys(home: Home, url: str | None) -> tuple[TrustedKey, ...]:
+async def _keys(home: Home, url: str | None) -> tuple[TrustedKey, ...]:
     async with connect(home, url) as client:
         return await client.keys()
 

@@ -5,7 +5,6 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not verified, 130 interrupted.
 
 import importlib
 import inspect
-import os
 import sys
 from typing import Annotated, Any, Final
 
@@ -13,7 +12,14 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from hivemark.cli.commands import COMMANDS, CommandEntry
-from hivemark.cli.exits import EXIT_FAILED, EXIT_INTERRUPTED, exit_code_of, report_bug, report_error, system_error
+from hivemark.cli.exits import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    exit_code_of,
+    report_bug,
+    report_error,
+    system_error,
+)
 from hivemark.errors import HivemarkError
 
 _ENTRIES: Final = {entry.name: entry for entry in COMMANDS}
@@ -90,9 +96,6 @@ def main() -> None:
         sys.exit(exit_code_of(error))
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:  # who read our output has enough of it, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_FAILED)
     except OSError as error:
         named = system_error(error)
         report_error(named, as_json=wants_json)

@@ -1,6 +1,7 @@
 """Two ways of speaking: tables and colours to a person, plain lines and JSON to everything else."""
 
 import json
+import textwrap
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from rich.table import Table
 
 PIPE_COLUMNS: Final = 200  # who reads a pipe cuts lines by himself
 COPIED: Final = frozenset(
-    {"id", "job", "execution", "public key", "account"}
+    {"id", "job", "execution", "public key", "models", "since", "created"}
 )  # shown whole as long as it fits
 
 
@@ -25,9 +26,11 @@ class Output:
         """Whether a display may redraw itself: on a terminal only."""
         return self.people.is_terminal and not self.people.is_dumb_terminal
 
-    def say(self, text: str = "", *, style: str | None = None, markup: bool = False) -> None:
-        """A line for people; markup only for text of our own."""
-        self.people.print(text, style=style, highlight=False, soft_wrap=True, markup=markup)
+    def say(self, text: str = "", *, style: str | None = None, whole: bool = False) -> None:
+        """A line for people, broken between words on a terminal unless it is to be copied `whole`."""
+        if self.people.is_terminal and not whole:
+            text = _wrapped(text, self.people.width)
+        self.people.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
 
     def show(self, renderable: object) -> None:
         """A table or the like, for people."""
@@ -47,9 +50,22 @@ def open_output(*, as_json: bool) -> Output:
     return Output(as_json=as_json, people=console)
 
 
+def to_the_minute(at: str | None) -> str:
+    """A time of the API as a table shows it, in UTC; programs get the whole of it."""
+    return at[:16].replace("T", " ") if at else ""
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Broken between words, further in than it began; what has no space (a link, a digest) stays whole."""
+    inset = " " * (len(text) - len(text.lstrip()) + 2)
+    return textwrap.fill(text, width, subsequent_indent=inset, break_long_words=False, break_on_hyphens=False)
+
+
 def plain_table(*columns: str, title: str | None = None, numbers: tuple[str, ...] = ()) -> Table:
     """A table in the one look they all have; the columns named in `numbers` stand to the right."""
-    table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 2, 0, 0))
+    table = Table(
+        box=None, title=title, title_justify="left", title_style="bold", padding=(0, 2, 0, 0), pad_edge=False
+    )
     for column in columns:
         table.add_column(
             column,

@@ -17,7 +17,8 @@ def choose_questions(
     """
     chosen: list[str | JsonObject] = []
     for number, item in enumerate(wanted, start=1):
-        chosen += [item] if not isinstance(item, str) else _meaning(item, number, known)
+        meant = [item] if not isinstance(item, str) else _meaning(item, number, known)
+        chosen += [each for each in meant if each not in chosen]  # named alone and by its set: asked once
     return tuple(chosen)
 
 

@@ -54,9 +54,8 @@ def up(
     """Start a coordinator and a hive in the background; what runs already is left alone.
 
     The first start makes the keys, a policy and an admin token, which is shown once. It listens on this
-    machine only; an address that others can reach needs TLS (`tls_certificate` and `tls_key` under
-    `[coordinator]` in
-    config.toml).
+    machine only; an address that others can reach needs TLS: `tls_certificate` and `tls_key` in the table
+    `coordinator` of config.toml.
     """
     folders = Home(home)
     folders.ensure_folders()

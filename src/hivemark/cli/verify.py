@@ -81,8 +81,13 @@ def _show(results: tuple[DocumentResult, ...], output: Output, *, details: bool)
     parts += [f"{unknown} consistent, signers unknown to you"] if unknown else []
     parts += [f"{refused} refused"] if refused else []
     output.say(", ".join(parts), style="green" if verified == len(results) else "red")
-    if unknown:
+    if any(each.verdict is not None and _lacks_policy(each.verdict) for each in results):
         output.say("next: name the policy you trust with --policy, or pin one with `hivemark up` or `join`")
+
+
+def _lacks_policy(verdict: Verdict) -> bool:
+    """A JobSpec by itself never has one: no policy lists accounts, its reader knows the key or does not."""
+    return not verdict.signers_known and verdict.kind == "bundle"
 
 
 def _show_one(result: DocumentResult, output: Output) -> None:

@@ -144,7 +144,7 @@ def test_a_stranger_s_job_is_refused_until_his_key_is_trusted(machine: Machine, 
     assert "key_not_trusted" in stranger.run(*run, code=1)
     machine.ask("keys", "trust", key["public_key"], "--id", "stranger")
     assert stranger.ask(*run)["executions"] == 1
-    assert key["public_key"] in [each["public_key"] for each in machine.ask("keys", "list")["keys"]]
+    assert key["public_key"] in [each["public_key"] for each in machine.ask("keys", "ls")["keys"]]
 
 
 def test_a_policy_from_the_network_is_pinned_only_when_accepted(

@@ -1,13 +1,17 @@
 """The command as a whole: what it lists, what it loads, how it ends."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from hivemark.cli import main as cli_main
 from hivemark.cli.commands import COMMANDS, CommandEntry
+from hivemark.cli.exits import system_error
 from hivemark.errors import UnverifiedError
 
 HEAVY = ("aiohttp", "numpy", "sqlalchemy", "pydantic", "fastapi", "cryptography", "asyncio")
@@ -45,6 +49,41 @@ def test_help_lists_everything_and_loads_nothing_heavy() -> None:
     assert "loaded: []" in done.stderr
     for entry in COMMANDS:
         assert f" {entry.name} " in done.stdout
+
+
+def test_every_command_takes_json_and_shows_only_options_of_its_own() -> None:
+    for entry in COMMANDS:
+        command = cli_main.load_command(entry)
+        for each in (command, *getattr(command, "commands", {}).values()):
+            options = {name for parameter in each.params for name in parameter.opts}
+            assert "--json" in options or hasattr(each, "commands"), f"{entry.name} {each.name}"
+            assert "--install-completion" not in options, entry.name
+
+
+@pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.name)
+def test_help_is_broken_by_the_terminal_and_not_by_the_source(entry: CommandEntry) -> None:
+    for paragraph in (cli_main.load_command(entry).help or "").split("\n\n"):
+        assert "\n" not in paragraph
+        assert "[" not in paragraph, "rich would take it for markup and leave it out"
+
+
+def test_what_the_system_refuses_is_an_error_with_a_name(run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    outcome = run("keys", "new", "--home", str(tmp_path / "file" / "home"))
+    assert outcome.code == 1
+    assert "Not a directory" in outcome.err
+    assert "(system_refused)" in outcome.err
+    assert "next: " in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.ENOSPC, "storage_full"), (errno.EACCES, "not_permitted"), (errno.EROFS, "not_permitted")],
+)
+def test_a_full_or_closed_disk_says_so(number: int, code: str) -> None:
+    named = system_error(OSError(number, os.strerror(number), "/somewhere/file"))
+    assert (named.code, "/somewhere/file" in named.message, bool(named.hint)) == (code, True, True)
 
 
 def test_the_bare_command_shows_its_help(run) -> None:

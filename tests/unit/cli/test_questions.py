@@ -18,6 +18,14 @@ def test_an_id_stays_an_id_and_a_set_becomes_its_ids() -> None:
     assert choose_questions(["basics"], KNOWN) == ("sum-2-plus-3", "capital-peru")
 
 
+def test_a_question_named_alone_and_by_its_set_is_asked_once() -> None:
+    assert choose_questions(["basics", "capital-peru", "other"], KNOWN) == (
+        "sum-2-plus-3",
+        "capital-peru",
+        "other",
+    )
+
+
 def test_a_sentence_is_a_question_of_its_own() -> None:
     text = "Was ist <&> 🐝 שלום?"
     assert choose_questions(["other", text], KNOWN) == ("other", {"id": "own-2", "text": text})
