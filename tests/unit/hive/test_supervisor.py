@@ -24,6 +24,13 @@ FACTS = EngineFacts(
 )
 
 
+@pytest.fixture
+def started():
+    """Calls answer the children this test has started; other tests' servers live in this process too."""
+    before = set(psutil.Process().children(recursive=True))
+    return lambda: [p for p in psutil.Process().children(recursive=True) if p not in before]
+
+
 class MovedClock(SystemClock):
     """The machine's clock, put forward by the test."""
 
@@ -91,16 +98,16 @@ async def fails(engine, content, code):
     return failed.value
 
 
-async def test_nothing_is_loaded_before_it_is_needed_and_then_once_for_all_who_wait():
+async def test_nothing_is_loaded_before_it_is_needed_and_then_once_for_all_who_wait(started):
     async with stall() as here:
         engine = here.engine(concurrency=3)
         assert not engine.loaded and engine.pid is None and not engine.offered.loaded
         answers = await asyncio.gather(*(ask(engine) for _ in range(3)))
         assert len(set(answers)) == 1 and engine.offered.loaded
-        assert len(psutil.Process().children()) == 1
+        assert len(started()) == 1
 
 
-async def test_one_model_is_loaded_at_a_time():
+async def test_one_model_is_loaded_at_a_time(started):
     async with stall() as here:
         engines = [here.engine(name, "--load-delay-s", "0.3") for name in ("a", "b", "c")]
         most = 0
@@ -108,7 +115,7 @@ async def test_one_model_is_loaded_at_a_time():
         async def watch():
             nonlocal most
             while True:
-                loading = [p for p in psutil.Process().children() if p.is_running()]
+                loading = [p for p in started() if p.is_running()]
                 most = max(most, len(loading) - sum(engine.loaded for engine in engines))
                 await asyncio.sleep(0.02)
 
@@ -126,14 +133,14 @@ async def test_the_worker_idle_for_longest_makes_room():
         assert [engine.loaded for engine in (first, second, third)] == [True, False, True]
 
 
-async def test_whoever_asked_for_a_load_may_leave_and_the_load_goes_on():
+async def test_whoever_asked_for_a_load_may_leave_and_the_load_goes_on(started):
     async with stall() as here:
         engine = here.engine("m", "--load-delay-s", "0.5")
         asking = asyncio.create_task(ask(engine))
         await asyncio.sleep(0.2)
         asking.cancel()
         assert await ask(engine)
-        assert len(psutil.Process().children()) == 1
+        assert len(started()) == 1
 
 
 async def test_a_fault_that_several_saw_counts_once():
@@ -192,11 +199,11 @@ async def test_a_session_that_is_left_ends_the_generation_and_is_no_fault():
         assert await ask(engine) and engine.pid == before
 
 
-async def test_another_file_than_the_offered_one_is_never_used():
+async def test_another_file_than_the_offered_one_is_never_used(started):
     async with stall() as here:
         engine = here.engine("m", digest="a" * 64)
         await fails(engine, "hi", "digest_mismatch")
-        assert psutil.Process().children() == []
+        assert started() == []
 
 
 @pytest.mark.parametrize(
@@ -211,12 +218,12 @@ async def test_another_file_than_the_offered_one_is_never_used():
         (("/bin/sh", "-c", "sleep 9 & sleep 9"), "load_timeout"),
     ],
 )
-async def test_a_program_that_is_no_worker_is_ended_with_all_its_children(command, code):
+async def test_a_program_that_is_no_worker_is_ended_with_all_its_children(command, code, started):
     order = WorkerOrder(command, "/none", "m", 1, load_timeout_s=0.5)
     with pytest.raises(EngineFailure) as failed:
         await start_worker(order)
     assert failed.value.code == code and failed.value.stage is Stage.LOAD
-    assert psutil.Process().children(recursive=True) == []
+    assert started() == []
 
 
 async def test_a_worker_that_ignores_the_end_of_its_pipe_is_killed():
