@@ -30,7 +30,7 @@ relock:
 
 # The default tests; `just test -m slow` runs the long ones.
 test *args:
-    pytest -n auto {{args}}
+    pytest {{args}}
 
 # A thousand seeded schedules of the whole system; `just simulate --seed 17` replays one with its trace.
 simulate *args:
