@@ -69,7 +69,10 @@ from hivemark.protocol.times import format_ms
 
 START_MS = 1_790_000_000_000
 WEIGHTS = hashlib.sha256(b"weights").hexdigest()
-SALTS = {name: bytes([number]) * 32 for number, name in enumerate(("request", "output", "tokens"), start=1)}
+SALTS = {
+    name: bytes([number]) * 32
+    for number, name in enumerate(("request", "output", "tokens", "question"), start=1)
+}
 
 
 @dataclass
@@ -173,6 +176,7 @@ class TestHive:
                 output_salt=encode_base64(SALTS["output"]),
                 token_ids=tokens,
                 token_ids_salt=encode_base64(SALTS["tokens"]),
+                question_salt=encode_base64(SALTS["question"]),
             ),
         )
 
@@ -206,7 +210,7 @@ class TestHive:
                 output=commit(SALTS["output"], output.encode()),
                 token_ids=commit(SALTS["tokens"], encode_canonical([1, 2, 3])),
             ),
-            "question": question and QuestionRef(id=question["id"], set_sha256=None, commitment=None),
+            "question": question and self.question(lease.request),
             "sampling": Sampling(
                 temperature=lease.request["sampling"]["temperature"],
                 top_p=lease.request["sampling"]["top_p"],
@@ -223,10 +227,18 @@ class TestHive:
             "absent": {},
         }
         if question:
-            members["absent"] = {"question.set_sha256": "posted in full", "question.commitment": "not made"}
+            named = question["set_sha256"] is not None
+            members["absent"] = {"question.commitment" if named else "question.set_sha256": "not needed"}
         if not model:
             members["absent"] = {"model": "no model was asked for"}
         return Receipt(**{**members, **changes})
+
+    @staticmethod
+    def question(request: dict[str, Any]) -> QuestionRef:
+        """A published question is named by its set, another by the commitment to its text."""
+        question, text = request["question"], request["messages"][-1]["content"].encode()
+        commitment = None if question["set_sha256"] else commit(SALTS["question"], text)
+        return QuestionRef(id=question["id"], set_sha256=question["set_sha256"], commitment=commitment)
 
     @staticmethod
     def model(name: str, weights: str | None) -> Model:
@@ -261,7 +273,10 @@ class TestHive:
             attempt=lease.attempt,
             lease_version=lease.lease_version,
             envelope=encode_base64(sign_receipt(receipt, self.key)),
-            disclosure=Disclosure(request_salt=encode_base64(SALTS["request"])),
+            disclosure=Disclosure(
+                request_salt=encode_base64(SALTS["request"]),
+                question_salt=encode_base64(SALTS["question"]),
+            ),
         )
 
     def deliver(self, frame: ResultFrame) -> str:

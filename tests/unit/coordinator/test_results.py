@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hivemark.api.link import Disclosure, Lease, ResultFrame
+from hivemark.api.link import Lease, Offer, OfferedModel, ResultFrame
 from hivemark.coordinator.ports import JobRow
 from hivemark.coordinator.service.access import ANYONE, Reader, Role
 from hivemark.coordinator.service.receipts import ReceiptRefused
@@ -16,9 +16,9 @@ from hivemark.protocol.commitment import commit
 from hivemark.protocol.dsse import ENVELOPE_BYTES_MAX
 from hivemark.protocol.jobspec_members import Sampling
 from hivemark.protocol.keys import PrivateKey
-from hivemark.protocol.receipt import ClaimedRegion, Commitments, Prefix, Usage
+from hivemark.protocol.receipt import ClaimedRegion, Commitments, Prefix, QuestionRef, Usage
 
-from .conftest import SALTS, TestHive, World, benchmark
+from .conftest import SALTS, WEIGHTS, TestHive, World, benchmark
 
 
 def leased(world: World, **members: Any) -> tuple[JobRow, TestHive]:
@@ -89,6 +89,20 @@ REFUSED: dict[str, tuple[Change, str]] = {
         "receipt_request_mismatch",
     ),
     "another question": (receipt(question=None, absent={}), "receipt_request_mismatch"),
+    "a question nobody can name": (
+        receipt(
+            question=QuestionRef(id="q", set_sha256=None, commitment=None),
+            absent={"question.set_sha256": "posted", "question.commitment": "kept to itself"},
+        ),
+        "receipt_question_commitment",
+    ),
+    "a question of a set that it is not in": (
+        receipt(
+            question=QuestionRef(id="q", set_sha256="0" * 64, commitment=None),
+            absent={"question.commitment": "published"},
+        ),
+        "receipt_request_mismatch",
+    ),
     "another request": (committed(request="0" * 64), "receipt_request_commitment"),
     "another output": (disclosed(output="an answer!"), "receipt_output_commitment"),
     "no output": (disclosed(output=None), "receipt_disclosure_missing"),
@@ -183,11 +197,41 @@ def test_a_transient_failure_is_tried_again_after_a_pause(world: World) -> None:
 
 
 def test_a_charge_never_exceeds_the_hold(world: World) -> None:
-    job, hive = leased(world, execution={"sampling": {"max_tokens": 1}})
-    hive.deliver(hive.result(hive.leases[0], usage=Usage(prompt_tokens=84, completion_tokens=1)))
+    job, hive = leased(world, execution={"sampling": {"max_tokens": 3}})
+    hive.deliver(hive.result(hive.leases[0], usage=Usage(prompt_tokens=84, completion_tokens=3)))
     done = world.store.job(job.id)
     assert done is not None
-    assert done.settled_micro == 84 * 80 + 500
+    assert done.settled_micro == 84 * 80 + 3 * 500
+
+
+@pytest.mark.parametrize(("output", "billed"), [("", 4), ("four", 8), ("an answer", 13), ("x" * 256, 256)])
+def test_tokens_that_the_answer_cannot_hold_are_not_billed(world: World, output: str, billed: int) -> None:
+    job, hive = leased(world)
+    usage = Usage(prompt_tokens=5, completion_tokens=256)
+    hive.deliver(hive.result(hive.leases[0], output=output, usage=usage))
+    done = world.store.job(job.id)
+    assert done is not None
+    assert done.settled_micro == 5 * 80 + billed * 500
+
+
+def test_more_token_ids_than_were_asked_for_are_refused(world: World) -> None:
+    _, hive = leased(world, execution={"sampling": {"max_tokens": 2}})
+    with pytest.raises(ReceiptRefused) as caught:
+        hive.deliver(hive.result(hive.leases[0], usage=Usage(prompt_tokens=5, completion_tokens=2)))
+    assert (caught.value.code, caught.value.field) == (
+        "receipt_usage_out_of_bounds",
+        "disclosure.token_ids",
+    )
+
+
+def test_a_hive_that_moves_after_its_lease_has_not_run_in_the_region_asked_for(world: World) -> None:
+    job, hive = leased(world, constraints={"regions": ["US"]})
+    model = OfferedModel(name="tiny", weights_sha256=WEIGHTS, engine="test")
+    hive.send(Offer(name="attic", region="ASIA", slots=4, models=(model,)))
+    with pytest.raises(ReceiptRefused) as caught:
+        hive.deliver(hive.result(hive.leases[0], region=ClaimedRegion(claimed="ASIA")))
+    assert (caught.value.code, caught.value.field) == ("receipt_lease_mismatch", "predicate.region.claimed")
+    assert world.executions(job.id) == ["queued"]
 
 
 def test_a_receipt_too_large_for_the_log_is_refused(world: World) -> None:
@@ -225,7 +269,7 @@ def test_what_was_disclosed_is_read_back_by_the_account_alone(world: World) -> N
 def test_disclosure_without_commitments_is_not_kept(world: World) -> None:
     job, hive = leased(world)
     frame = hive.failed(hive.leases[0], transient=False)
-    extra = Disclosure(request_salt=frame.disclosure.request_salt, output="uncommitted text")
+    extra = msgspec.structs.replace(frame.disclosure, output="uncommitted text")
     hive.deliver(msgspec.structs.replace(frame, disclosure=extra))
     own = world.services.jobs.executions(Reader(account=job.account), job=job, before=None, limit=1)[0]
     assert own.output is None

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from hivemark.api.link import Disclosure, ResultFrame
 from hivemark.coordinator.ports import AttemptRow, ExecutionRow, HiveRow
 from hivemark.coordinator.service.statements import Seen
@@ -14,11 +16,13 @@ from hivemark.protocol.bundle import Disclosed, DisclosedOutput, DisclosedReques
 from hivemark.protocol.canonical import encode_canonical
 from hivemark.protocol.commitment import SALT_BYTES, verify_commitment
 from hivemark.protocol.keys import PublicKey
-from hivemark.protocol.receipt import Receipt, verify_receipt
+from hivemark.protocol.receipt import Receipt, Usage, verify_receipt
 from hivemark.protocol.strictjson import JsonObject
 
 PROMPT_TOKENS_SPARE: Final = 64
 """What a chat template may add; a token of the text itself has at least one byte."""
+COMPLETION_TOKENS_SPARE: Final = 4
+"""What an answer may have beyond its bytes: the end token, and a character that was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def verify_result(frame: ResultFrame, asked: Asked) -> CheckedResult:
         _require_lease(receipt, asked)  # 6.2.2
         _require_request(receipt, asked)  # 6.2.3
         disclosed = _open(receipt, frame.disclosure, asked.request)  # 6.2.4
-        _require_bounds(receipt, asked.request)  # 6.2.5
+        _require_bounds(receipt, disclosed, asked.request)  # 6.2.5
     except HivemarkError as error:
         raise ReceiptRefused(error) from error
     output = disclosed.output
@@ -71,7 +75,7 @@ def verify_result(frame: ResultFrame, asked: Asked) -> CheckedResult:
         receipt=envelope,
         receipt_sha256=hashlib.sha256(envelope).hexdigest(),
         delivered=delivered,
-        usage=receipt.usage,
+        usage=_accepted_usage(receipt.usage, delivered),
     )
     return CheckedResult(receipt=receipt, seen=seen, disclosed=disclosed)
 
@@ -93,6 +97,13 @@ def _require_lease(receipt: Receipt, asked: Asked) -> None:
                 code="lease_mismatch",
                 field=f"predicate.{name}",
             )
+    wanted = asked.execution.region
+    if wanted is not None and receipt.region.claimed != wanted:  # a hive may change its claim, not the cell's
+        raise UnverifiedError(
+            f"leased for {wanted}, run in {receipt.region.claimed}",
+            code="lease_mismatch",
+            field="predicate.region.claimed",
+        )
 
 
 def _require_request(receipt: Receipt, asked: Asked) -> None:
@@ -123,8 +134,9 @@ def _require_request(receipt: Receipt, asked: Asked) -> None:
             "sampling or seed are not the leased ones", code="request_mismatch", field="predicate.sampling"
         )
     question = request["question"]
-    asked_id = question["id"] if isinstance(question, dict) else None
-    if (receipt.question.id if receipt.question else None) != asked_id:
+    asked_for = (question["id"], question["set_sha256"]) if isinstance(question, dict) else None
+    answered = (receipt.question.id, receipt.question.set_sha256) if receipt.question else None
+    if answered != asked_for:
         raise UnverifiedError(
             "another question was asked", code="request_mismatch", field="predicate.question"
         )
@@ -178,16 +190,26 @@ def _open_token_ids(receipt: Receipt, disclosure: Disclosure) -> DisclosedTokenI
 
 
 def _open_question(receipt: Receipt, disclosure: Disclosure, request: JsonObject) -> None:
-    if receipt.question is None or receipt.question.commitment is None:
+    question = receipt.question
+    if question is None or (question.commitment is None and question.set_sha256 is not None):
         return
+    if question.commitment is None:
+        raise UnverifiedError(
+            "nothing names the question's text", code="question_commitment", field="predicate.question"
+        )
     salt = _salt(disclosure.question_salt, "question_salt")
     verify_commitment(
-        receipt.question.commitment, salt=salt, content=_question_text(request), code="question_commitment"
+        question.commitment, salt=salt, content=_question_text(request), code="question_commitment"
     )
 
 
-def _require_bounds(receipt: Receipt, request: JsonObject) -> None:
-    """Usage beyond what the request and its answer can hold is not billed, it is refused."""
+def _require_bounds(receipt: Receipt, disclosed: Disclosed, request: JsonObject) -> None:
+    """Usage beyond what the request can hold is not billed, it is refused."""
+    token_ids = disclosed.token_ids
+    if token_ids is not None and len(token_ids.value) > receipt.sampling.max_tokens:
+        raise UnverifiedError(
+            "more tokens than were asked for", code="usage_out_of_bounds", field="disclosure.token_ids"
+        )
     usage = receipt.usage
     if usage is None:
         return
@@ -196,6 +218,14 @@ def _require_bounds(receipt: Receipt, request: JsonObject) -> None:
         raise UnverifiedError(
             "more tokens than the request can hold", code="usage_out_of_bounds", field="predicate.usage"
         )
+
+
+def _accepted_usage(usage: Usage | None, delivered: Delivered | None) -> Usage | None:
+    """What is billed: the hive's count, as far as the answer that came can hold it."""
+    if usage is None:
+        return None
+    completion_max = (delivered.bytes if delivered else 0) + COMPLETION_TOKENS_SPARE
+    return msgspec.structs.replace(usage, completion_tokens=min(usage.completion_tokens, completion_max))
 
 
 def message_texts(request: JsonObject) -> list[bytes]:

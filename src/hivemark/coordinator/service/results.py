@@ -34,7 +34,7 @@ from hivemark.credits.price import NOOP_MICRO, Price, charge_micro
 from hivemark.errors import NotFoundError, TooLargeError
 from hivemark.jobs.backoff import not_before_ms
 from hivemark.jobs.lifecycle import ExecutionEvent
-from hivemark.protocol.receipt import Receipt
+from hivemark.protocol.receipt import Receipt, Usage
 
 
 class ResultStores(JobStore, LeaseStore, ResultStore, HiveStore, LogStore, Protocol):
@@ -119,7 +119,7 @@ class Results:
         receipt, seen = checked.receipt, checked.seen
         disclosure = self._blobs.put(encode_disclosed(checked.disclosed))
         event = _event(receipt)
-        usage = receipt.usage
+        usage = seen.usage
         self._store.record_result(
             Result(
                 attempt=attempt.id,
@@ -131,7 +131,7 @@ class Results:
                 disclosure=disclosure,
                 prompt_tokens=usage.prompt_tokens if usage else None,
                 completion_tokens=usage.completion_tokens if usage else None,
-                charge_micro=self._charge_micro(receipt, execution),
+                charge_micro=self._charge_micro(receipt, seen.usage, execution),
                 failure=None if receipt.failure is None else msgspec.json.encode(receipt.failure).decode(),
                 not_before_ms=not_before_ms(attempt.number, now_ms),
                 log=self._statements.attempt(
@@ -143,15 +143,14 @@ class Results:
         self._metrics.attempts_finished.labels(outcome=receipt.outcome).inc()
         self._notify(attempt, requeued=event is ExecutionEvent.FAILED_TRANSIENT)
 
-    def _charge_micro(self, receipt: Receipt, execution: ExecutionRow) -> int:
+    def _charge_micro(self, receipt: Receipt, usage: Usage | None, execution: ExecutionRow) -> int:
         """What the work costs, never more than was held; a failed attempt costs nothing."""
         if receipt.outcome != "completed":
             return 0
         if execution.model_name is None:
             return min(NOOP_MICRO, execution.hold_micro)
-        if receipt.usage is None:
+        if usage is None:
             return 0
-        usage = receipt.usage
         charge = charge_micro(usage.prompt_tokens, usage.completion_tokens, self._price)
         return min(charge, execution.hold_micro)
 
