@@ -15,6 +15,8 @@ from hivemark.coordinator.store.files import STORAGE_FULL, STORAGE_FULL_HINT
 from hivemark.errors import HivemarkError, InternalError, UnavailableError
 
 _POSTGRES_DISK_FULL: Final = "53100"
+# The second: the index of the write-ahead log, made when the file is opened, finds no room.
+_SQLITE_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 
 T = TypeVar("T")
 Operation = Callable[[Connection], T]
@@ -48,5 +50,5 @@ def as_known_error(error: DBAPIError) -> HivemarkError:
 
 def _is_full(error: BaseException | None) -> bool:
     if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        return getattr(error, "sqlite_errorcode", None) in _SQLITE_FULL
     return getattr(error, "sqlstate", None) == _POSTGRES_DISK_FULL
