@@ -1,6 +1,7 @@
 """Two ways of speaking: tables and colours to a person, plain lines and JSON to everything else."""
 
 import json
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import Any, Final
@@ -56,8 +57,12 @@ def to_the_minute(at: str | None) -> str:
 
 
 def _wrapped(text: str, width: int) -> str:
-    """Broken between words, further in than it began; what has no space (a link, a digest) stays whole."""
-    inset = " " * (len(text) - len(text.lstrip()) + 2)
+    """Broken between words, below its second column or further in than it began; what has no space (a link,
+    a digest) stays whole.
+    """
+    label = re.match(r" *(\S+ {2,})?", text)
+    assert label is not None, "matches the empty text too"
+    inset = " " * (label.end() if label.group(1) else label.end() + 2)
     return textwrap.fill(text, width, subsequent_indent=inset, break_long_words=False, break_on_hyphens=False)
 
 

@@ -38,6 +38,12 @@ def test_a_long_line_is_broken_between_words_and_set_further_in() -> None:
     )
 
 
+def test_what_stands_in_a_second_column_goes_on_there() -> None:
+    output, paper = spoken(30)
+    output.say("    checkpoint   signed by this log, cosigned by nobody")
+    assert all(line.startswith(" " * 17) for line in paper.getvalue().splitlines()[1:])
+
+
 def test_what_is_to_be_copied_and_what_a_program_reads_stays_one_line() -> None:
     command = f"hivemark join 'hivemark://127.0.0.1:8090/join?t={'x' * 60}'"
     for output, paper in (spoken(40), spoken(40, is_terminal=False)):
