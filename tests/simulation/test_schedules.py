@@ -8,12 +8,22 @@ import pytest
 from hivemark.testing.simulator.schedule import run_schedule
 
 SCHEDULES = 1_000
+LONG_SCHEDULES = 10_000
 AT_ONCE = 25
 
 
 @pytest.mark.parametrize("first", range(0, SCHEDULES, AT_ONCE))
 def test_every_promise_holds_whatever_goes_wrong(first: int) -> None:
     for seed in range(first, first + AT_ONCE):
+        outcome = run_schedule(seed)
+        assert not outcome.problems, f"{outcome.story}\nschedule {seed}: {outcome.problems}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("first", range(SCHEDULES, SCHEDULES + LONG_SCHEDULES, AT_ONCE * 10))
+def test_every_promise_holds_for_longer(first: int) -> None:
+    for seed in range(first, first + AT_ONCE * 10):
         outcome = run_schedule(seed)
         assert not outcome.problems, f"{outcome.story}\nschedule {seed}: {outcome.problems}"
 
