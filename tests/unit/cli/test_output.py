@@ -33,9 +33,7 @@ def test_a_long_line_is_broken_between_words_and_set_further_in() -> None:
     assert lines[0].startswith("  8 questions")
     assert all(line.startswith("    ") for line in lines[1:])
     assert all(len(line) <= 30 for line in lines)
-    assert (
-        " ".join(paper.getvalue().split()) == sentence
-    )
+    assert " ".join(paper.getvalue().split()) == sentence
 
 
 def test_what_stands_in_a_second_column_goes_on_there() -> None:
