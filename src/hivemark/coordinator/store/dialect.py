@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from hivemark.coordinator.store.database import Database
 from hivemark.coordinator.store.postgres import PostgresDatabase, postgres_engine
-from hivemark.coordinator.store.sqlite import SqliteDatabase, sqlite_engine
+from hivemark.coordinator.store.sqlite import SqliteDatabase, require_whole_file, sqlite_engine
 from hivemark.errors import InvalidError
 
 _POSTGRES_NAMES: Final = ("postgres", "postgresql", "postgresql+psycopg")
@@ -40,6 +40,12 @@ def parse_database_url(text: str) -> URL:
 
 def is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
+
+
+def require_whole(url: URL) -> None:
+    """Raises `ConflictError` `database_damaged`; a server looks after its own files."""
+    if is_sqlite(url):
+        require_whole_file(_file(url))
 
 
 def open_database(url: URL) -> Database:

@@ -5,8 +5,10 @@ that fails takes nothing else with it, and no caller returns before the group is
 """
 
 import queue
+import sqlite3
 import threading
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from hivemark.coordinator.store.database import DatabaseUnavailable, Operation, T, as_known_error
+from hivemark.errors import ConflictError
 
 GROUP_MAX: Final = 64
 BUSY_TIMEOUT_MS: Final = 5_000
@@ -47,6 +50,31 @@ def sqlite_engine(path: Path, *, read_only: bool = False) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def require_whole_file(path: Path) -> None:
+    """Check the pages of a file beside which a write-ahead log stands, as after a kill.
+
+    SQLite does not notice a log that belongs to another copy of the file: a restored copy beside the old log
+    would become a mixture of both with the first write. Nothing is written here, so that the copy can still
+    be used once the log is gone.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or log.stat().st_size == 0:
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        raise DatabaseUnavailable(str(error), code="database_unavailable") from error
+    except sqlite3.DatabaseError as error:
+        verdict = str(error)
+    if verdict != "ok":
+        raise ConflictError(
+            f"{path.name} is damaged, or {log.name} is not its own: {verdict}",
+            code="database_damaged",
+            hint=f"restored a copy? put it back once more, without {log.name} and {path.name}-shm beside it",
+        )
 
 
 class SqliteDatabase:

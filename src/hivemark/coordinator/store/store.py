@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, text
 
 from hivemark.coordinator.store.database import Database
-from hivemark.coordinator.store.dialect import open_database, parse_database_url
+from hivemark.coordinator.store.dialect import open_database, parse_database_url, require_whole
 from hivemark.coordinator.store.hives import SqlHives
 from hivemark.coordinator.store.jobs import SqlJobs
 from hivemark.coordinator.store.keys import SqlKeys
@@ -40,9 +40,11 @@ def open_store(url: str, *, network: str = "local", create: bool = True) -> SqlS
     """Open the database at `url`, bringing it to this code's schema first when `create`.
 
     The first opening writes the network's name into the book; `ConflictError` `network_differs` when the
-    book is another network's. Raises `SchemaNewer` and, without `create`, `SchemaMissing`.
+    book is another network's, `database_damaged` when a file cannot be what was written. Raises `SchemaNewer`
+    and, without `create`, `SchemaMissing`.
     """
     parsed = parse_database_url(url)
+    require_whole(parsed)
     if create:
         migrate(url)
     else:
