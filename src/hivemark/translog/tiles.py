@@ -19,7 +19,7 @@ ENTRIES: Final = -1  # the "level" of entry bundles
 ReadTile: TypeAlias = Callable[[str], bytes | None]
 
 _PATH: Final = re.compile(
-    r"tile/(?P<level>entries|[0-9]|[1-9][0-9])/(?P<index>(?:x[0-9]{3}/)*[0-9]{3})"
+    r"tile/(?P<level>entries|[0-9]|[1-9][0-9])/(?P<index>(?:x[0-9]{3}/){0,6}[0-9]{3})"
     r"(?:\.p/(?P<width>[1-9][0-9]{0,2}))?"
 )
 

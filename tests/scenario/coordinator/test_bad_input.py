@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,50 @@ def no_trace(shared: Coordinator) -> Any:
 
 def jobs(coordinator: Coordinator) -> list[str]:
     return [job["id"] for job in coordinator.get("/api/v1/jobs", key=coordinator.account_key)["jobs"]]
+
+
+def stderr_of(coordinator: Coordinator) -> str:
+    return (coordinator.home / "stderr").read_text()
+
+
+@pytest.mark.parametrize("headers", [{"Hivemark-Epoch": "9" * 5_000}, {"Hivemark-Epoch": "-1"}])
+def test_an_epoch_that_is_no_number_is_refused(shared: Coordinator, headers: dict[str, str]) -> None:
+    extra = {"Authorization": "Bearer x", "Hivemark-Hive": "hive_x", **headers}
+    answer = shared.ask("POST", "/api/v1/link/attempts/att_x/result", b"{}", headers=extra)
+    refused(answer, 401, "credential_missing", None)
+    assert "Traceback" not in stderr_of(shared)
+
+
+def test_a_tile_path_longer_than_any_log_is_refused(shared: Coordinator) -> None:
+    refused(shared.ask("GET", f"/log/tile/0/{'x999/' * 5_000}999"), 400, "tile_path_malformed", "path")
+    assert "Traceback" not in stderr_of(shared)
+
+
+def test_a_client_that_leaves_while_it_sends_is_no_error(shared: Coordinator) -> None:
+    host, port = shared.url.removeprefix("http://").split(":")
+    for _ in range(3):
+        with socket.create_connection((host, int(port)), timeout=10) as client:
+            client.sendall(b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+            time.sleep(0.1)
+    assert shared.ask("GET", "/health").status == 200
+    assert "Traceback" not in stderr_of(shared)
+
+
+def test_a_binary_message_closes_the_link(shared: Coordinator) -> None:
+    host, port = shared.url.removeprefix("http://").split(":")
+    upgrade = (
+        "GET /api/v1/link HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(upgrade.encode())
+        assert client.recv(4096).startswith(b"HTTP/1.1 101")
+        client.sendall(b"\x82\x82\0\0\0\0{}")  # a masked binary frame
+        received = b""
+        while b"\x88" not in received:  # the close frame
+            received += client.recv(4096)
+    assert b"handshake_failed" in received
+    assert "Traceback" not in stderr_of(shared)
 
 
 def refused(answer: Answer, status: int, code: str, field: str | None) -> None:

@@ -109,6 +109,46 @@ def test_garbage_ends_the_link(world: World, text: bytes) -> None:
     assert close == Close(1008, "message_malformed")
 
 
+@pytest.mark.parametrize(
+    "offer",
+    [
+        {"slots": 1_025},
+        {"slots": -1},
+        {"slots": 10**40},
+        {"name": "x" * 256},
+        {"name": ""},
+        {"name": "\x1b[2J"},
+        {"name": "a\0b"},
+        {"name": "a\u202eb"},
+        {"devices": ("x",) * 65},
+        {"devices": ("\n",)},
+        {"simulated": ("\x9b",)},
+        {"region": "MARS"},
+    ],
+)
+def test_an_offer_beyond_its_bounds_closes_the_link(world: World, offer: dict[str, Any]) -> None:
+    hive = world.hive().link(**offer)
+    assert Close(1008, "unknown_region" if "region" in offer else "member_invalid") in hive.received
+    assert world.store.hive(hive.id).name != offer.get("name")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"context_tokens": 10**30},
+        {"bytes": -5},
+        {"weights_sha256": "zz"},
+        {"name": "\x1b[31m"},
+        {"engine": "x" * 256},
+        {"quantisation": "\0"},
+    ],
+)
+def test_a_model_beyond_its_bounds_closes_the_link(world: World, model: dict[str, Any]) -> None:
+    offered = OfferedModel(**{"name": "tiny", "weights_sha256": None, "engine": "test", **model})
+    hive = world.hive().link(models=(offered,))
+    assert Close(1008, "member_invalid") in hive.received
+
+
 def test_a_handshake_that_takes_too_long_may_be_tried_again(world: World) -> None:
     hive = world.hive()
     hive.session = world.session()

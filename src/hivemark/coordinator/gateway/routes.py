@@ -1,6 +1,7 @@
 """WebSocket and result routes: bytes in and out of the session and the results service, nothing decided."""
 
 import asyncio
+import re
 from typing import Final
 
 import msgspec
@@ -8,7 +9,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketState
 
 from hivemark.api import headers
 from hivemark.api.link import LINK_PATH, RESULT_BYTES_MAX, RESULT_PATH, ResultFrame
@@ -21,6 +22,7 @@ from hivemark.errors import InvalidError, UnauthenticatedError
 
 TICK_S: Final = 0.5
 REST_S: Final = 0.02
+_EPOCH: Final = re.compile(r"[0-9]{1,15}")
 _RESULT: Final = msgspec.json.Decoder(ResultFrame)
 _log = structlog.get_logger(__name__)
 
@@ -72,14 +74,12 @@ class _Link:
 
     async def _read(self) -> None:
         while not self._session.closed:
-            try:
-                text = await self._websocket.receive_text()
-            except WebSocketDisconnect:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
                 return
+            text = (message.get("text") or "").encode()  # a binary message is none of this link
             async with self._turn:
-                await self._apply(
-                    await self._context.pool.run(self._session.receive, text.encode(), now_ms=now_ms())
-                )
+                await self._apply(await self._context.pool.run(self._session.receive, text, now_ms=now_ms()))
 
     async def _tick(self) -> None:
         while not self._session.closed:
@@ -133,7 +133,7 @@ async def _accept_result(request: Request, context: Context) -> Response:
 def _credentials(request: Request) -> tuple[str, str, int]:
     scheme, _, token = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
     hive, epoch = request.headers.get(headers.HIVE, ""), request.headers.get(headers.EPOCH, "")
-    if scheme.lower() != "bearer" or not hive or not (epoch.isascii() and epoch.isdigit()):
+    if scheme.lower() != "bearer" or not hive or _EPOCH.fullmatch(epoch) is None:
         raise UnauthenticatedError(
             f"expected a session's Bearer token, {headers.HIVE} and {headers.EPOCH}",
             code="credential_missing",

@@ -7,12 +7,13 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from hivemark.api import headers
 from hivemark.api.http import Problem
 from hivemark.api.status import KIND_OF_STATUS, STATUS
-from hivemark.errors import HivemarkError, InternalError, InvalidError, Kind
+from hivemark.errors import CancelledError, HivemarkError, InternalError, InvalidError, Kind
 
 PROBLEM_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_S: Final = "1"
@@ -23,6 +24,7 @@ _log = structlog.get_logger(__name__)
 def add_problem_handlers(app: FastAPI) -> None:
     """Every way to fail answers in the one form."""
     app.add_exception_handler(HivemarkError, _known)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _routing)
     app.add_exception_handler(Exception, _unforeseen)
@@ -59,6 +61,11 @@ async def _known(request: Request, error: Exception) -> Response:
     if error.kind is Kind.INTERNAL:
         _log.error("internal_error", code=error.code, message=error.message, exc_info=error)
     return problem(request, error)
+
+
+async def _gone(request: Request, _: Exception) -> Response:
+    """The client left while it was sending: nobody hears this answer, and nothing is wrong here."""
+    return problem(request, CancelledError("the client went away", code="client_gone"))
 
 
 async def _not_valid(request: Request, error: Exception) -> Response:

@@ -11,13 +11,13 @@ from hivemark.coordinator.service import hints
 from hivemark.coordinator.service.access import token_sha256
 from hivemark.coordinator.service.hints import Hints
 from hivemark.coordinator.service.identity import Identity, Random
+from hivemark.coordinator.service.offers import require_label
 from hivemark.coordinator.service.statements import Statements
 from hivemark.errors import InvalidError, NotFoundError
 from hivemark.protocol.ids import hive_id
 from hivemark.protocol.keys import PublicKey
 
 _TOKEN_BYTES = 32
-_NAME_CHARS_MAX = 255
 
 
 class EnrolmentStores(HiveStore, LeaseStore, Protocol):
@@ -95,8 +95,7 @@ class Hives:
                 field="region",
                 hint=f"the regions are {', '.join(self._regions)}",
             )
-        if not 1 <= len(message.name) <= _NAME_CHARS_MAX:
-            raise InvalidError("1 to 255 characters", code="member_invalid", field="name")
+        require_label(message.name, "name")
 
     def revoke(self, hive_id: str, *, now_ms: int) -> HiveRow:
         """Shut a hive out for good; its leases run out, its enrolment's end is logged."""

@@ -22,14 +22,13 @@ from hivemark.coordinator.service.access import token_sha256
 from hivemark.coordinator.service.hints import Hints
 from hivemark.coordinator.service.identity import Random
 from hivemark.coordinator.service.lease import LeaseRules, Leasing
+from hivemark.coordinator.service.offers import require_offer
 from hivemark.coordinator.service.reaper import Reaper
 from hivemark.errors import ForbiddenError, InvalidError, NotFoundError, UnauthenticatedError
 from hivemark.fleet.leases import Held, reconcile
 from hivemark.protocol.ids import hive_id
 from hivemark.protocol.keys import PublicKey
 
-SLOTS_MAX: Final = 1_024
-MODELS_MAX: Final = 256
 _SESSION_BYTES: Final = 32
 
 
@@ -125,10 +124,7 @@ class Links:
             raise InvalidError(
                 f"there is no region {message.region!r}", code="unknown_region", field="region"
             )
-        if not 0 <= message.slots <= SLOTS_MAX:
-            raise InvalidError(f"0 to {SLOTS_MAX} slots", code="member_invalid", field="slots")
-        if len(message.models) > MODELS_MAX:
-            raise InvalidError(f"at most {MODELS_MAX} models", code="member_invalid", field="models")
+        require_offer(message)
         self._store.offer(
             hive,
             epoch=epoch,
