@@ -14,6 +14,7 @@ from hivemark.api.link import (
     Heartbeat,
     HeldAttempt,
     HiveFrame,
+    OfferedModel,
     Proof,
     Started,
     Verdicts,
