@@ -4,6 +4,7 @@ import json
 import math
 import os
 
+import rfc8785
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -35,6 +36,26 @@ def test_canonical_forms_are_read_back_and_stay_what_they_are(value):
     assert parsed == value
     assert canonical.encode_canonical(parsed) == raw
     assert canonical.parse_canonical(raw, bytes_max=len(raw), depth_max=64) == value
+
+
+@given(values)
+@example({"\U00010000": 1, "\uffff": 2})
+@example({"e": "-1.0", '\\"': ["\x7f\x1f\b/\u2028", {}, [], "", "1e-07\\", "\U0001f41d"]})
+@example([0.0, -0.0, 1.0, 1.5, 0.7, 1e-4, 1e-5, 1e-7, 5e-324, 1e15 + 0.5, 2.0**52 + 0.5, 1e16, 1e21, 1e22])
+@example([10**15 - 1, 10**15, SAFE, -SAFE, -(10**15) + 1])
+def test_the_canonical_form_is_that_of_the_rfc8785_package(value):
+    assert canonical.encode_canonical(value) == rfc8785.dumps(value)
+
+
+@given(st.sampled_from([math.nan, math.inf, -math.inf, SAFE + 1, -SAFE - 1, "\ud800", {"\udfff": 1}, b""]))
+def test_what_has_no_canonical_form_gets_none(value):
+    for whole in (value, [value], {"a": value}):
+        try:
+            raw = canonical.encode_canonical(whole)
+        except InvalidError as error:
+            assert error.code == "not_canonical"
+        else:
+            raise AssertionError(raw)
 
 
 @given(values, st.sampled_from([None, 0, 3]), st.booleans(), st.booleans())

@@ -83,16 +83,15 @@ class Acceptance(Shape, frozen=True, kw_only=True):
 def encode_acceptance(acceptance: Acceptance) -> bytes:
     """The statement's canonical bytes; raises `InvalidError` for what `parse_acceptance` would refuse."""
     payload = encode_statement(ACCEPTANCE, _subject(acceptance), acceptance)
-    parse_acceptance(payload)
+    _require_sound(acceptance)
     return payload
 
 
 def parse_acceptance(payload: bytes) -> Acceptance:
     """Spec/statements 4; raises `InvalidError` naming the member."""
     subject, acceptance = parse_statement(payload, ACCEPTANCE, Acceptance)
-    _require_consistent(acceptance)
     require_subject(subject, _subject(acceptance))
-    require_reasons(acceptance, acceptance.absent, silent=frozenset())
+    _require_sound(acceptance)
     return acceptance
 
 
@@ -110,6 +109,11 @@ def _subject(acceptance: Acceptance) -> Subject:
     if acceptance.receipt_sha256 is None:
         return Subject.of("grant", acceptance.grant_sha256)
     return Subject.of("receipt", acceptance.receipt_sha256)
+
+
+def _require_sound(acceptance: Acceptance) -> None:
+    _require_consistent(acceptance)
+    require_reasons(acceptance, acceptance.absent, silent=frozenset())
 
 
 def _require_consistent(acceptance: Acceptance) -> None:

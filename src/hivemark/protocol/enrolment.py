@@ -35,17 +35,15 @@ class Enrolment(Shape, frozen=True, kw_only=True):
 def encode_enrolment(enrolment: Enrolment) -> bytes:
     """The statement's canonical bytes; raises `InvalidError` for what `parse_enrolment` would refuse."""
     payload = encode_statement(ENROLMENT, _subject(enrolment), enrolment)
-    parse_enrolment(payload)
+    _require_sound(enrolment)
     return payload
 
 
 def parse_enrolment(payload: bytes) -> Enrolment:
     """Spec/statements 5; raises `InvalidError` naming the member."""
     subject, enrolment = parse_statement(payload, ENROLMENT, Enrolment)
-    require_hive_id(enrolment.hive)
-    parse_ms(enrolment.at, field="predicate.at")
     require_subject(subject, _subject(enrolment))
-    require_reasons(enrolment, enrolment.absent, silent=frozenset())
+    _require_sound(enrolment)
     return enrolment
 
 
@@ -57,6 +55,12 @@ def sign_enrolment(enrolment: Enrolment, service_key: PrivateKey) -> bytes:
 def verify_enrolment(envelope: bytes, service_key: PublicKey) -> Enrolment:
     """The enrolment; raises `InvalidError` for its form, `UnverifiedError` for its signature."""
     return parse_enrolment(verify_envelope(parse_envelope(envelope), service_key))
+
+
+def _require_sound(enrolment: Enrolment) -> None:
+    require_hive_id(enrolment.hive)
+    parse_ms(enrolment.at, field="predicate.at")
+    require_reasons(enrolment, enrolment.absent, silent=frozenset())
 
 
 def _subject(enrolment: Enrolment) -> Subject:

@@ -8,7 +8,6 @@ from hivemark.protocol.canonical import encode_canonical, parse_canonical
 from hivemark.protocol.commitment import commit
 from hivemark.protocol.dsse import Envelope, envelope_from_value, parse_envelope
 from hivemark.protocol.shape import Sha256, to_shape
-from hivemark.protocol.strictjson import JsonObject, JsonValue, parse_json
 
 ENTRY_BYTES_MAX: Final = 65_535  # tlog-tiles: the length prefix of an entry is 16 bits
 _VERSION: Final = 1
@@ -42,18 +41,18 @@ Entry = AttemptEntry | EnrolmentEntry | PrivateEntry
 def encode_attempt(acceptance: bytes, receipt: bytes | None) -> bytes:
     """The entry around the envelopes' bytes; raises `TooLargeError` when it does not fit into a log."""
     return _encode(
-        {"acceptance": _value(acceptance), "receipt": None if receipt is None else _value(receipt)}
+        {"acceptance": _checked(acceptance), "receipt": b"null" if receipt is None else _checked(receipt)}
     )
 
 
 def encode_enrolled(enrolment: bytes) -> bytes:
     """The entry around an enrolment envelope."""
-    return _encode({"enrolment": _value(enrolment)})
+    return _encode({"enrolment": _checked(enrolment)})
 
 
 def encode_private(salt: bytes, entry: bytes) -> bytes:
     """The entry that is logged in place of `entry` when only its owner may read it."""
-    return _encode({"private": commit(salt, entry)})
+    return _encode({"private": encode_canonical(commit(salt, entry))})
 
 
 def parse_entry(raw: bytes) -> Entry:
@@ -72,13 +71,14 @@ def parse_entry(raw: bytes) -> Entry:
     raise InvalidError("unknown kind of log entry", code="entry_malformed")
 
 
-def _value(envelope: bytes) -> JsonValue:
-    parse_envelope(envelope)
-    return parse_json(envelope)
+def _checked(envelope: bytes) -> bytes:
+    return parse_envelope(envelope).raw
 
 
-def _encode(members: JsonObject) -> bytes:
-    raw = encode_canonical({"v": _VERSION, **members})
+def _encode(members: dict[str, bytes]) -> bytes:
+    """The entry with these members, each in its canonical form: together they are the canonical form."""
+    values = {**members, "v": b"%d" % _VERSION}
+    raw = b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), values[name]) for name in sorted(values))
     if len(raw) > ENTRY_BYTES_MAX:
         raise TooLargeError(
             f"the entry has {len(raw)} bytes; a log entry has at most {ENTRY_BYTES_MAX}",

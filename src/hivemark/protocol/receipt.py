@@ -144,16 +144,15 @@ class Receipt(Shape, frozen=True, kw_only=True):
 def encode_receipt(receipt: Receipt) -> bytes:
     """The statement's canonical bytes; raises `InvalidError` for what `parse_receipt` would refuse."""
     payload = encode_statement(RECEIPT, _subject(receipt), receipt)
-    parse_receipt(payload)
+    _require_sound(receipt)
     return payload
 
 
 def parse_receipt(payload: bytes) -> Receipt:
     """Spec/statements 3; raises `InvalidError` naming the member."""
     subject, receipt = parse_statement(payload, RECEIPT, Receipt)
-    _require_consistent(receipt)
     require_subject(subject, _subject(receipt))
-    require_reasons(receipt, receipt.absent, silent=_SILENT_NULLS)
+    _require_sound(receipt)
     return receipt
 
 
@@ -176,6 +175,11 @@ def _subject(receipt: Receipt) -> Subject:
     """The output when there is one, else the grant that was not fulfilled (3.3)."""
     output = receipt.commitments.output
     return Subject.of("grant", receipt.grant_sha256) if output is None else Subject.of("output", output)
+
+
+def _require_sound(receipt: Receipt) -> None:
+    _require_consistent(receipt)
+    require_reasons(receipt, receipt.absent, silent=_SILENT_NULLS)
 
 
 def _require_consistent(receipt: Receipt) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 
 from hivemark.errors import InvalidError
-from hivemark.protocol.strictjson import JsonObject, JsonValue
+from hivemark.protocol.strictjson import JsonObject, JsonValue, parse_float
 
 T = TypeVar("T")
 
@@ -60,9 +60,13 @@ def to_shape(value: JsonValue, shape: type[T], *, prefix: str = "") -> T:
         raise _invalid(str(error), prefix) from error
 
 
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any], float_hook=parse_float)
+
+
 def from_shape(record: Any) -> JsonObject:
-    """The JSON object of a record: every member stands in it, absent ones as null."""
-    return msgspec.json.decode(msgspec.json.encode(record), type=dict[str, Any])
+    """The JSON object of a record as `parse_json` would read it: every member stands in it, absent ones as
+    null."""
+    return _OBJECT.decode(msgspec.json.encode(record))
 
 
 def _invalid(text: str, prefix: str) -> InvalidError:

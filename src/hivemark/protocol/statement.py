@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 from msgspec import Meta
 
-from hivemark.errors import InvalidError
+from hivemark.errors import InvalidError, TooLargeError
 from hivemark.protocol.canonical import encode_canonical, parse_canonical
 from hivemark.protocol.dsse import ENVELOPE_BYTES_MAX
 from hivemark.protocol.shape import Sha256, Shape, from_shape, to_shape
@@ -42,15 +42,26 @@ class _Statement(
 
 
 def encode_statement(predicate_type: str, subject: Subject, predicate: Shape) -> bytes:
-    """The canonical bytes of the statement: the payload that is signed."""
-    return encode_canonical(
+    """The canonical bytes of the statement: the payload that is signed.
+
+    Raises `InvalidError` or `TooLargeError` for what `parse_statement` would refuse: records are not checked
+    against their types when they are made.
+    """
+    value = from_shape(predicate)
+    payload = encode_canonical(
         {
             "_type": STATEMENT,
             "subject": [from_shape(subject)],
             "predicateType": predicate_type,
-            "predicate": from_shape(predicate),
+            "predicate": value,
         }
     )
+    if len(payload) > ENVELOPE_BYTES_MAX:
+        raise TooLargeError(
+            f"a statement of {len(payload)} bytes; the limit is {ENVELOPE_BYTES_MAX}", code="too_large"
+        )
+    to_shape(value, type(predicate), prefix="predicate")
+    return payload
 
 
 def parse_statement(payload: bytes, predicate_type: str, shape: type[P]) -> tuple[Subject, P]:

@@ -16,8 +16,8 @@ BYTES_MAX: Final = 1_048_576
 DEPTH_MAX: Final = 16
 NUMBER_MAX: Final = 2**53 - 1
 
-# A string (also one that never ends) or a bracket. Possessive, so the scan is linear whatever comes in.
-_STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+# All but brackets, and strings (also one that never ends). Possessive, so the scan is linear whatever comes.
+_NO_BRACKETS: Final = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)++', re.DOTALL)
 _ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -32,7 +32,7 @@ def parse_json(raw: bytes, *, bytes_max: int = BYTES_MAX, depth_max: int = DEPTH
             text,
             object_pairs_hook=_object_without_duplicates,  # 1.4
             parse_int=_integer,  # 1.5
-            parse_float=_float,
+            parse_float=parse_float,
             parse_constant=_refuse_constant,
         )
     except json.JSONDecodeError as error:
@@ -63,15 +63,16 @@ def _decode_utf8(raw: bytes) -> str:
 
 
 def _require_depth(raw: bytes, depth_max: int) -> None:
+    if raw.count(b"[") + raw.count(b"{") <= depth_max:
+        return
     depth = 0
-    for token in _STRING_OR_BRACKET.finditer(raw):
-        match raw[token.start()]:
-            case 0x5B | 0x7B:
-                depth += 1
-                if depth > depth_max:
-                    raise InvalidError(f"nested deeper than {depth_max} levels", code="json_depth")
-            case 0x5D | 0x7D:
-                depth -= 1
+    for bracket in _NO_BRACKETS.sub(b"", raw):
+        if bracket in b"[{":
+            depth += 1
+            if depth > depth_max:
+                raise InvalidError(f"nested deeper than {depth_max} levels", code="json_depth")
+        else:
+            depth -= 1
 
 
 def _object_without_duplicates(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
@@ -89,7 +90,8 @@ def _integer(text: str) -> int:
     return number
 
 
-def _float(text: str) -> float:
+def parse_float(text: str) -> float:
+    """A number with a fraction or an exponent; an integer when it is one (1.5)."""
     number = float(text)
     if abs(number) > NUMBER_MAX:  # also the infinities; 1.5
         raise InvalidError("a number beyond ±(2^53−1) is not exact", code="json_number_range")

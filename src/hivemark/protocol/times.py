@@ -17,7 +17,7 @@ _RFC3339: Final = re.compile(
 def format_ms(now_ms: int) -> str:
     """UTC with exactly three decimals and `Z`: the one form written by Hivemark."""
     moment = _EPOCH + now_ms * _MILLISECOND
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{now_ms % 1000:03d}Z".rjust(24, "0")
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def parse_ms(text: str, *, field: str | None = None) -> int:

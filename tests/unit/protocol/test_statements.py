@@ -126,6 +126,22 @@ def test_a_completed_attempt_has_an_output(made):
     assert (error.code, error.field) == ("member_invalid", "predicate.commitments.output")
 
 
+@pytest.mark.parametrize(("number", "code"), [(1e300, "json_number_range"), (float("nan"), "member_invalid")])
+def test_an_acceptance_that_cannot_be_read_back_is_never_made(made, number, code):
+    region = replace(made.acceptance.region, evidence={"rtt_ms": number})
+    absent = {path: why for path, why in made.acceptance.absent.items() if path != "region.evidence"}
+    error = refusal(
+        lambda: acceptance.encode_acceptance(replace(made.acceptance, region=region, absent=absent))
+    )
+    assert error.code == code
+
+
+def test_a_receipt_beyond_the_size_of_an_entry_is_never_made(made):
+    absent = {f"{number}": "x" * 1024 for number in range(64)}
+    with pytest.raises(TooLargeError):
+        receipt.encode_receipt(replace(made.receipt, absent=absent))
+
+
 def test_prefixes_have_to_grow(made):
     prefix = made.receipt.commitments.prefixes[0]
     commitments = replace(made.receipt.commitments, prefixes=(prefix, prefix))
