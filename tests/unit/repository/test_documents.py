@@ -17,10 +17,13 @@ def documents() -> list[Path]:
 
 
 def committed() -> list[str]:
+    """What git tracks; in an unpacked archive, everything outside hidden folders."""
+    if not (ROOT / ".git").exists():
+        found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+        return [str(path) for path in found if not any(part.startswith(".") for part in path.parts)]
     listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=30,
-    )  # fmt: skip
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    )
     return [name for name in listing.stdout.splitlines() if (ROOT / name).is_file()]
 
 
