@@ -31,7 +31,8 @@ function unbase64(text, length) {
 }
 
 // Spec/encoding 1: a reader of its own, since JSON.parse forgives duplicate members and large numbers.
-function parseJson(bytes, depthMax = 16) {
+function parseJson(bytes, { depthMax = 16, bytesMax = 1_048_576 } = {}) {
+  require_(bytes.length <= bytesMax, "json: too large");
   let text;
   try {
     text = strictUtf8.decode(bytes);
@@ -101,6 +102,12 @@ function parseJson(bytes, depthMax = 16) {
   return parsed;
 }
 
+// Spec/encoding 6: an object has the members that are named and no others.
+function requireMembers(value, names, what) {
+  const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
+  require_(isObject && Object.keys(value).sort().join() === [...names].sort().join(), `${what}: members`);
+}
+
 // Spec/encoding 2: RFC 8785. JavaScript's own number and string forms are the standard's.
 function canonicalText(value) {
   if (Array.isArray(value)) return `[${value.map(canonicalText).join(",")}]`;
@@ -156,10 +163,9 @@ function pae(type, payload) {
   return concat(utf8.encode(`DSSEv1 ${kind.length} `), kind, utf8.encode(` ${payload.length} `), payload);
 }
 function readEnvelope(envelope) {
-  const names = (object) => Object.keys(object).sort().join();
-  require_(names(envelope) === "payload,payloadType,signatures", "envelope: other members");
+  requireMembers(envelope, ["payload", "payloadType", "signatures"], "envelope");
   require_(Array.isArray(envelope.signatures) && envelope.signatures.length === 1, "envelope: one signature");
-  require_(names(envelope.signatures[0]) === "keyid,sig", "envelope: other members");
+  requireMembers(envelope.signatures[0], ["keyid", "sig"], "envelope signature");
   return { payload: unbase64(envelope.payload), signature: unbase64(envelope.signatures[0].sig, 64) };
 }
 async function verifyStatement(envelope, key, predicateType) {
@@ -219,14 +225,17 @@ async function parseVkey(text) {
   require_(hex((await sha256(concat(utf8.encode(`${name}\n`), blob))).slice(0, 4)) === id, "vkey: key id");
   return { name, id, type: blob[0], key: blob.slice(1) };
 }
+const isKeyName = (name) => !/[+\u0085\s]/.test(name.replaceAll("\ufeff", "")); // white space as Unicode has it
 async function verifyNote(raw, known) {
   const cut = raw.lastIndexOf("\n\n");
   require_(cut >= 0 && raw.endsWith("\n") && !/[\x00-\x09\x0b-\x1f]/.test(raw), "note: form");
   const text = raw.slice(0, cut + 1);
   const signers = [];
-  for (const line of raw.slice(cut + 2, -1).split("\n")) {
-    const [, name, encoded] = /^\u2014 ([^+\s]+) (\S+)$/u.exec(line) ?? [];
-    require_(name, "note: signature line");
+  const lines = raw.slice(cut + 2, -1).split("\n");
+  require_(lines.length <= 100 && utf8.encode(raw).length <= 1_048_576, "note: too large");
+  for (const line of lines) {
+    const [, name, encoded] = /^\u2014 ([^ ]+) (.+)$/u.exec(line) ?? [];
+    require_(name && isKeyName(name), "note: signature line");
     const blob = unbase64(encoded);
     require_(blob.length > 4, "note: signature line");
     const key = known.find((k) => k.name === name && k.id === hex(blob.slice(0, 4)));
@@ -311,12 +320,19 @@ function isSatisfied(policy, names) {
 }
 
 // Spec/verify 2.
-async function verifyBundle(text, policy) {
-  const bundle = parseJson(utf8.encode(text), 32);
+const DISCLOSED = { request: "value", output: "text", token_ids: "value" };
+async function verifyBundle(bytes, policy) {
+  const bundle = parseJson(bytes, { depthMax: 32, bytesMax: 16_777_216 });
+  requireMembers(bundle, ["bundle", "spec", "entry", "entry_salt", "proof", "disclosed"], "bundle");
   require_(bundle.bundle === "hivemark.dev/bundle/v1", "bundle: version");
+  require_(typeof bundle.proof === "string", "bundle: proof");
+  requireMembers(bundle.disclosed, Object.keys(DISCLOSED), "disclosed");
+  for (const [name, content] of Object.entries(DISCLOSED))
+    if (bundle.disclosed[name] !== null) requireMembers(bundle.disclosed[name], [content, "salt"], `disclosed.${name}`);
   const entryBytes = unbase64(bundle.entry);
   const entry = parseCanonical(entryBytes); // 2.1
-  require_(Object.keys(entry).sort().join() === "acceptance,receipt,v" && entry.v === 1, "entry: form");
+  requireMembers(entry, ["v", "acceptance", "receipt"], "entry");
+  require_(entry.v === 1, "entry: version");
   let logged = entryBytes;
   if (bundle.entry_salt !== null) {
     const commitment = await commit(unbase64(bundle.entry_salt, 32), entryBytes);
@@ -479,15 +495,15 @@ async function checkVectors(folder) {
     await refuses(`proof ${item.why}`, () => parseProof(item.text));
   const bundles = load("bundles");
   const trusted = await parsePolicy(bundles.policy);
-  for (const item of bundles.good) await holds(`bundle ${item.why}`, () => verifyBundle(item.bundle, trusted));
-  for (const item of bundles.forged) await refuses(`bundle ${item.why}`, () => verifyBundle(item.bundle, trusted));
+  for (const item of bundles.good) await holds(`bundle ${item.why}`, () => verifyBundle(utf8.encode(item.bundle), trusted));
+  for (const item of bundles.forged) await refuses(`bundle ${item.why}`, () => verifyBundle(utf8.encode(item.bundle), trusted));
 }
 
 async function checkBundles(policyPath, paths) {
   const policy = await parsePolicy(readFileSync(policyPath, "utf8"));
   const verdicts = [];
   for (const path of paths)
-    await holds(path, async () => verdicts.push({ file: path, ...(await verifyBundle(readFileSync(path, "utf8"), policy)) }));
+    await holds(path, async () => verdicts.push({ file: path, ...(await verifyBundle(readFileSync(path), policy)) }));
   return verdicts;
 }
 
