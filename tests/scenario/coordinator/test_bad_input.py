@@ -213,6 +213,7 @@ def test_exactly_one_mebibyte_is_read(shared: Coordinator) -> None:
         ({"constraints": {"max_cost": "0.000001"}}, 422, "max_cost_exceeded", "constraints.max_cost"),
         ({"container": {"image": "alpine"}}, 422, "container_unsupported", "container.image"),
         ({"execution": {"verification": {"class": "exact"}}}, 422, "verification_unsupported", None),
+        ({"constraints": {"labels": {"gpu": "yes"}}}, 422, "labels_unsatisfiable", "constraints.labels"),
     ],
 )
 def test_members(

@@ -161,6 +161,13 @@ class Submission:
             self._require_region(region, f"constraints.regions[{index}]")
         for index, arm in enumerate(spec.execution.arms):
             self._require_region(arm.region, f"execution.arms[{index}].region")
+        if spec.constraints.labels:
+            raise UnsatisfiableError(
+                "hives offer no labels yet, and a label that is asked for is never ignored",
+                code="labels_unsatisfiable",
+                field="constraints.labels",
+                hint="leave the labels out, or name hives in constraints.providers.allow",
+            )
         if spec.execution.verification.level != "none":
             raise UnsatisfiableError(
                 f"this network cannot check class {spec.execution.verification.level} yet",
