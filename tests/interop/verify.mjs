@@ -363,15 +363,18 @@ async function verifyBundle(bytes, policy) {
     if (acceptance.outcome === "accepted" && acceptance.delivered !== null)
       require_(acceptance.delivered.commitment === receipt.commitments.output, "statements: output");
   }
-  if (bundle.spec !== null) await requireSpec(unbase64(bundle.spec), acceptance, receipt); // 2.7
-  await requireDisclosed(bundle.disclosed, acceptance, receipt); // 2.8
+  const spec = bundle.spec === null ? null : await requireSpec(unbase64(bundle.spec), acceptance, receipt); // 2.7
+  await requireDisclosed(bundle.disclosed, spec, acceptance, receipt); // 2.8
   return { outcome: acceptance.outcome, execution: acceptance.execution, index: proof.index, size: checkpoint.size };
 }
 async function requireSpec(raw, acceptance, receipt) {
   const { value, specSha256 } = await verifyJobSpec(raw);
   require_(hex(await sha256(raw)) === acceptance.spec.received_sha256, "spec: other bytes were posted");
   require_(specSha256 === acceptance.spec.sha256, "spec: another request");
-  if (receipt === null) return;
+  const { allow = [], deny = [] } = value.constraints?.providers ?? {};
+  const hive = acceptance.hive.id;
+  require_(!deny.includes(hive) && (allow.length === 0 || allow.includes(hive)), "spec: provider");
+  if (receipt === null) return value;
   const named = (list, member) => (list ?? []).map((item) => (typeof item === "string" ? { [member]: item } : item));
   if (receipt.question !== null)
     require_(named(value.questions, "id").some((q) => q.id === receipt.question.id), "spec: question");
@@ -381,13 +384,30 @@ async function requireSpec(raw, acceptance, receipt) {
   }
   const sampling = { temperature: 0, top_p: 1, max_tokens: 256, stop: [], ...value.execution?.sampling };
   require_(canonicalText(sampling) === canonicalText(receipt.sampling), "spec: sampling");
+  const space = 2n ** 53n;
+  const repeat = (BigInt(receipt.seed) - BigInt(value.execution?.seed ?? 0) + space) % space;
+  require_(repeat < BigInt(value.runs ?? 1), "spec: seed");
+  const places = value.constraints?.regions?.length ? value.constraints.regions : [null];
+  const arms = value.execution?.arms?.length ? value.execution.arms : [{}];
+  const allowed = arms.flatMap((arm) => (arm.region == null ? places : [arm.region]));
+  require_(allowed.includes(null) || allowed.includes(receipt.region.claimed), "spec: region");
+  return value;
 }
-async function requireDisclosed(disclosed, acceptance, receipt) {
+function requirePosted(spec, receipt, messages) {
+  const asked = spec.questions?.find((question) => question.id === receipt.question?.id);
+  if (asked?.text === undefined || asked.text === null) return;
+  const user = { role: "user", content: asked.text };
+  const personas = spec.execution?.personas ?? [];
+  const lists = personas.length ? personas.map(({ system }) => [{ role: "system", content: system }, user]) : [[user]];
+  require_(lists.some((list) => canonicalText(list) === canonicalText(messages)), "disclosed: another question");
+}
+async function requireDisclosed(disclosed, spec, acceptance, receipt) {
   const { request, output, token_ids: tokenIds } = disclosed;
   require_(receipt !== null || (!request && !output && !tokenIds), "disclosed: nothing commits to it");
   const require = async (commitment, shown, content) =>
     require_(commitment === (await commit(unbase64(shown.salt, 32), content)), "disclosed: other bytes");
   if (request) await require(receipt.commitments.request, request, canonical(request.value));
+  if (request && spec) requirePosted(spec, receipt, request.value?.messages ?? null);
   if (tokenIds) await require(receipt.commitments.token_ids, tokenIds, canonical(tokenIds.value));
   if (!output) return;
   const text = utf8.encode(output.text);

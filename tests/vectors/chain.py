@@ -55,8 +55,9 @@ ORIGIN = "vectors.hivemark.dev/2026"
 WEIGHTS = hashlib.sha256(b"weights").hexdigest()
 OUTPUT = "La capitale est Paris. <&> 🐝"
 TOKEN_IDS = (5, 17, 4096, 2)
+QUESTION = 'The capital of France? "<&>" 🐝 \u202eabc'
 REQUEST: JsonObject = {
-    "messages": [{"role": "user", "content": "The capital of France?"}],
+    "messages": [{"role": "user", "content": QUESTION}],
     "model": "hivemark-tiny",
     "max_tokens": 16,
     "temperature": 0.5,
@@ -89,7 +90,7 @@ def jobspec_value() -> JsonObject:
         "id": "vectors-1",
         "version": "1",
         "benchmark": "capitals",
-        "questions": [{"id": "fr", "text": 'The capital of France? "<&>" 🐝 \u202eabc'}],
+        "questions": [{"id": "fr", "text": QUESTION}],
         "models": [{"name": "hivemark-tiny", "digest": WEIGHTS}],
         "runs": 1,
         "constraints": {"regions": ["EU"], "max_cost": "0.25"},
@@ -97,8 +98,8 @@ def jobspec_value() -> JsonObject:
     }
 
 
-def posted_spec() -> bytes:
-    return sign_jobspec(jobspec_value(), CLIENT, now_ms=NOW_MS, random=counting_random())
+def posted_spec(**members: object) -> bytes:
+    return sign_jobspec({**jobspec_value(), **members}, CLIENT, now_ms=NOW_MS, random=counting_random())
 
 
 def grant_of(spec_sha256: str, ids: dict[str, str]) -> SignedGrant:
@@ -240,6 +241,8 @@ class Chain:
 
 def build_chain(
     *,
+    spec: bytes | None = None,
+    request: JsonObject = REQUEST,
     receipt_changes: dict | None = None,
     acceptance_changes: dict | None = None,
     hive_key: PrivateKey = HIVE,
@@ -250,11 +253,14 @@ def build_chain(
     with_receipt: bool = True,
 ) -> Chain:
     """The chain of one attempt; the arguments make it another, or a forged one."""
-    spec, random = posted_spec(), counting_random()
+    spec, random = spec or posted_spec(), counting_random()
     kinds = {"job": "job", "execution": "exe", "attempt": "att"}
     ids = {name: new_id(prefix, now_ms=NOW_MS, random=random) for name, prefix in kinds.items()}
     grant = grant_of(parse_jobspec(spec).spec_sha256, ids)
-    receipt = replace(receipt_of(grant), **(receipt_changes or {}))
+    receipt = receipt_of(grant)
+    committed = commit(seed_of("request salt"), encode_canonical(request))
+    receipt = replace(receipt, commitments=replace(receipt.commitments, request=committed))
+    receipt = replace(receipt, **(receipt_changes or {}))
     receipt = replace(receipt, hive=HiveRef.of(hive_key.public))
     envelope = sign_receipt(receipt, hive_key) if with_receipt else None
     acceptance = acceptance_of(receipt, envelope, spec)
@@ -262,7 +268,7 @@ def build_chain(
     entry = encode_attempt(sign_acceptance(acceptance, service_key), envelope)
     logged = entry if entry_salt is None else encode_private(entry_salt, entry)
     disclosed = Disclosed(
-        request=DisclosedRequest(REQUEST, seed_of("request salt")),
+        request=DisclosedRequest(request, seed_of("request salt")),
         output=DisclosedOutput(OUTPUT, seed_of("output salt")),
         token_ids=DisclosedTokenIds(TOKEN_IDS, seed_of("token salt")),
     )
@@ -274,6 +280,15 @@ def build_chain(
         disclosed=disclosed if with_receipt else Disclosed(),
     )
     return Chain(spec, grant, receipt, acceptance, entry, bundle, policy_of())
+
+
+def in_region(name: str) -> Chain:
+    """The chain of a hive that claims another region; the coordinator noted it as it was claimed."""
+    good = build_chain()
+    return build_chain(
+        receipt_changes={"region": ClaimedRegion(claimed=name)},
+        acceptance_changes={"region": replace(good.acceptance.region, claimed=name)},
+    )
 
 
 def prove(logged: bytes, log: NoteSigner, cosigners: tuple[NoteSigner, ...]) -> TlogProof:

@@ -647,6 +647,17 @@ def bundle_vectors() -> dict:
             chain.build_chain(receipt_changes={"sampling": chain.Sampling(temperature=1)}).bundle,
             "spec_mismatch",
         ),
+        "another seed than asked for": (
+            chain.build_chain(receipt_changes={"seed": 8}).bundle,
+            "spec_mismatch",
+        ),
+        "another region than asked for": (chain.in_region("US").bundle, "spec_mismatch"),
+        "another question than was posted": (
+            chain.build_chain(
+                request={**chain.REQUEST, "messages": [{"role": "user", "content": "?"}]}
+            ).bundle,
+            "spec_mismatch",
+        ),
         "other bytes than were posted": (
             replace(good.bundle, spec=good.bundle.spec + b"\n"),
             "spec_mismatch",

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hivemark.errors import HivemarkError, UnverifiedError
+from hivemark.jobs.request import messages_of, seeds_of
 from hivemark.protocol.acceptance import Acceptance, parse_acceptance, verify_acceptance
 from hivemark.protocol.bundle import BUNDLE_BYTES_MAX, Bundle, Disclosed, parse_bundle
 from hivemark.protocol.canonical import encode_canonical
 from hivemark.protocol.commitment import verify_commitment
 from hivemark.protocol.entry import AttemptEntry, encode_private, parse_entry
 from hivemark.protocol.jobspec import SignedJobSpec, parse_jobspec, verify_jobspec
+from hivemark.protocol.jobspec_members import JobSpec
 from hivemark.protocol.keys import PublicKey
 from hivemark.protocol.receipt import Receipt, verify_receipt
-from hivemark.protocol.strictjson import JsonObject, parse_json_object
+from hivemark.protocol.strictjson import JsonObject, JsonValue, parse_json_object
 from hivemark.translog.checkpoint import Checkpoint
 from hivemark.translog.merkle import leaf_hash
 from hivemark.translog.policy import Policy
@@ -132,9 +134,10 @@ def verify_bundle(bundle: Bundle, policy: Policy | None) -> Verdict:
     receipt = _verify_receipt(entry, acceptance, steps)  # 2.5
     if receipt is not None:
         _require_agreement(acceptance, receipt, checkpoint, steps)  # 2.6
+    signed = None
     if bundle.spec is not None:
-        _require_spec(bundle.spec, acceptance, receipt, steps)  # 2.7
-    _require_disclosed(bundle, acceptance, receipt, steps)  # 2.8
+        signed = _require_spec(bundle.spec, acceptance, receipt, steps)  # 2.7
+    _require_disclosed(bundle, signed, acceptance, receipt, steps)  # 2.8
     return Verdict(
         kind="bundle",
         signers_known=policy is not None,
@@ -251,20 +254,29 @@ def _verify_spec(raw: bytes, steps: _Steps) -> SignedJobSpec:
     return signed
 
 
-def _require_spec(raw: bytes, acceptance: Acceptance, receipt: Receipt | None, steps: _Steps) -> None:
+def _require_spec(
+    raw: bytes, acceptance: Acceptance, receipt: Receipt | None, steps: _Steps
+) -> SignedJobSpec:
     signed = _verify_spec(raw, steps)
     if hashlib.sha256(raw).hexdigest() != acceptance.spec.received_sha256:
         raise UnverifiedError("these are not the bytes that were posted", code="spec_mismatch")
     if signed.spec_sha256 != acceptance.spec.sha256:
         raise UnverifiedError("the attempt belongs to another request", code="spec_mismatch")
+    _require_admitted(signed.spec, acceptance.hive.id)
     if receipt is not None:
-        _require_asked_for(signed, receipt)
+        _require_asked_for(signed.spec, receipt)
     steps.passed("request", "the attempt ran what the signed request asks for")
+    return signed
 
 
-def _require_asked_for(signed: SignedJobSpec, receipt: Receipt) -> None:
-    """The hive may not choose question, model or sampling (spec/verify 2.7)."""
-    spec = signed.spec
+def _require_admitted(spec: JobSpec, hive: str) -> None:
+    providers = spec.constraints.providers
+    if hive in providers.deny or (providers.allow and hive not in providers.allow):
+        raise UnverifiedError(f"the request does not admit {hive}", code="spec_mismatch")
+
+
+def _require_asked_for(spec: JobSpec, receipt: Receipt) -> None:
+    """Nobody but the signer chooses question, model, sampling, seed and region (spec/verify 2.7)."""
     questions = {question.id for question in spec.questions}
     if receipt.question is not None and receipt.question.id not in questions:
         raise UnverifiedError(f"question {receipt.question.id} was not asked", code="spec_mismatch")
@@ -277,10 +289,25 @@ def _require_asked_for(signed: SignedJobSpec, receipt: Receipt) -> None:
             raise UnverifiedError("the model has other weights than were pinned", code="spec_mismatch")
     if receipt.sampling != spec.execution.sampling:
         raise UnverifiedError("another sampling was used than asked for", code="spec_mismatch")
+    if receipt.seed not in seeds_of(spec):
+        raise UnverifiedError("another seed was used than asked for", code="spec_mismatch")
+    if not {None, receipt.region.claimed} & _regions_of(spec):
+        raise UnverifiedError("it ran in a region that was not asked for", code="spec_mismatch")
+
+
+def _regions_of(spec: JobSpec) -> frozenset[str | None]:
+    """Where cells of this spec may run; None is anywhere. An arm that names a region runs there alone."""
+    named = frozenset[str | None](spec.constraints.regions or (None,))
+    own = [arm.region for arm in spec.execution.arms]
+    return frozenset(own) - {None} | (named if None in own or not own else frozenset())
 
 
 def _require_disclosed(
-    bundle: Bundle, acceptance: Acceptance, receipt: Receipt | None, steps: _Steps
+    bundle: Bundle,
+    signed: SignedJobSpec | None,
+    acceptance: Acceptance,
+    receipt: Receipt | None,
+    steps: _Steps,
 ) -> None:
     shown = bundle.disclosed
     if shown == Disclosed():
@@ -291,6 +318,8 @@ def _require_disclosed(
     if shown.request is not None:
         content = encode_canonical(shown.request.value)
         _require_commitment("request", committed.request, shown.request.salt, content, steps)
+        if signed is not None:
+            _require_posted_question(signed.spec, receipt, shown.request.value)
     if shown.token_ids is not None:
         content = encode_canonical(list(shown.token_ids.value))
         _require_commitment("token_ids", committed.token_ids, shown.token_ids.salt, content, steps)
@@ -299,6 +328,16 @@ def _require_disclosed(
         _require_commitment("output", committed.output, shown.output.salt, text, steps)
         _require_prefixes(receipt, shown.output.salt, text)
         _require_delivered(acceptance, text)
+
+
+def _require_posted_question(spec: JobSpec, receipt: Receipt, request: JsonValue) -> None:
+    """A question that was posted in full is put in these words; one of a set has them in its set."""
+    texts = {question.id: question.text for question in spec.questions}
+    text = None if receipt.question is None else texts.get(receipt.question.id)
+    if text is None:
+        return
+    if not isinstance(request, dict) or request.get("messages") not in messages_of(spec, text):
+        raise UnverifiedError("another question was put than the one posted", code="spec_mismatch")
 
 
 def _require_commitment(

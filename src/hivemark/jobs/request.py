@@ -44,7 +44,25 @@ def effective_request(spec: JobSpec, cell: Cell, question: ResolvedQuestion | No
 def cell_seed(spec: JobSpec, cell: Cell) -> int:
     """(the spec's seed + the repeat) mod 2^53. The same repeat has the same seed for every question, model,
     region and replica, so that what is compared is paired; each repeat draws anew."""
-    return (spec.execution.seed + cell.repeat) % _SEED_SPACE
+    return _repeat_seed(spec, cell.repeat)
+
+
+def seeds_of(spec: JobSpec) -> frozenset[int]:
+    """The seeds that a cell of this spec may have: one per repeat."""
+    return frozenset(_repeat_seed(spec, repeat) for repeat in range(spec.runs))
+
+
+def messages_of(spec: JobSpec, question: str) -> tuple[JsonValue, ...]:
+    """The messages that may be put to a model for this question: one list per persona."""
+    asked: JsonValue = {"role": "user", "content": question}
+    personas = spec.execution.personas
+    if not personas:
+        return ([asked],)
+    return tuple([{"role": "system", "content": persona.system}, asked] for persona in personas)
+
+
+def _repeat_seed(spec: JobSpec, repeat: int) -> int:
+    return (spec.execution.seed + repeat) % _SEED_SPACE
 
 
 def _model(cell: Cell) -> JsonValue:
@@ -54,10 +72,4 @@ def _model(cell: Cell) -> JsonValue:
 
 def _messages(spec: JobSpec, cell: Cell, question: ResolvedQuestion | None) -> JsonValue:
     """The persona as the system message, then the question."""
-    if question is None:
-        return []
-    asked: JsonValue = {"role": "user", "content": question.text}
-    personas = spec.execution.personas
-    if not personas:
-        return [asked]
-    return [{"role": "system", "content": personas[cell.persona].system}, asked]
+    return [] if question is None else messages_of(spec, question.text)[cell.persona]

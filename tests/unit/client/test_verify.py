@@ -41,6 +41,9 @@ chain = load_chain()
 GOOD = chain.build_chain()
 
 
+EXECUTION = chain.jobspec_value()["execution"]
+
+
 def failed_step(bundle, policy=GOOD.policy) -> str:
     with pytest.raises(UnverifiedError) as caught:
         verify_bundle(bundle, policy)
@@ -220,6 +223,66 @@ def test_question_model_and_weights_have_to_be_those_asked_for():
     assert failed_step(receipt_but(question=question)) == "spec_mismatch"
     assert failed_step(receipt_but(model=other_model)) == "spec_mismatch"
     assert failed_step(receipt_but(model=other_weights)) == "spec_mismatch"
+
+
+def test_the_seed_is_that_of_a_repeat():
+    seven_to_nine = chain.posted_spec(runs=3)
+    for seed, good in ((6, False), (7, True), (9, True), (10, False)):
+        bundle = chain.build_chain(spec=seven_to_nine, receipt_changes={"seed": seed}).bundle
+        assert (good and verify_bundle(bundle, GOOD.policy)) or failed_step(bundle) == "spec_mismatch"
+    last = chain.posted_spec(runs=2, execution=EXECUTION | {"seed": 2**53 - 1})
+    assert verify_bundle(chain.build_chain(spec=last, receipt_changes={"seed": 0}).bundle, GOOD.policy)
+
+
+@pytest.mark.parametrize(
+    ("regions", "arms", "is_admitted"),
+    [
+        ([], [], True),
+        (["US", "EU"], [], True),
+        (["US"], [], False),
+        ([], [{"id": "a", "region": "US"}], False),
+        ([], [{"id": "a", "region": "US"}, {"id": "b"}], True),
+        (["US"], [{"id": "a", "region": "EU"}], True),
+        (["US"], [{"id": "a", "region": "ASIA"}, {"id": "b"}], False),
+    ],
+)
+def test_the_region_is_one_that_was_asked_for(regions, arms, is_admitted):
+    spec = chain.posted_spec(constraints={"regions": regions}, execution=EXECUTION | {"arms": arms})
+    bundle = chain.build_chain(spec=spec).bundle
+    if is_admitted:
+        verify_bundle(bundle, GOOD.policy)
+    else:
+        assert failed_step(bundle) == "spec_mismatch"
+
+
+@pytest.mark.parametrize("with_receipt", [True, False])
+def test_the_hive_is_one_that_was_admitted(with_receipt):
+    hive = GOOD.receipt.hive.id
+    for providers, good in (
+        ({"allow": [hive]}, True),
+        ({"allow": ["hive_other"]}, False),
+        ({"deny": [hive]}, False),
+        ({"allow": [hive], "deny": [hive]}, False),
+    ):
+        spec = chain.posted_spec(constraints={"providers": providers})
+        bundle = chain.build_chain(spec=spec, with_receipt=with_receipt).bundle
+        assert (good and verify_bundle(bundle, GOOD.policy)) or failed_step(bundle) == "spec_mismatch"
+
+
+def test_a_posted_question_is_put_in_its_own_words_after_a_persona_of_the_spec():
+    asked = {"role": "user", "content": chain.QUESTION}
+    pirate, other = ({"role": "system", "content": text} for text in ("You are a pirate.", "Lie."))
+    spec = chain.posted_spec(execution=EXECUTION | {"personas": [{"id": "p", "system": pirate["content"]}]})
+    for messages, good in (
+        ([pirate, asked], True),
+        ([asked], False),
+        ([other, asked], False),
+        ([pirate, asked, asked], False),
+        ([pirate, asked | {"content": "The capital of Spain?"}], False),
+        (None, False),
+    ):
+        bundle = chain.build_chain(spec=spec, request=chain.REQUEST | {"messages": messages}).bundle
+        assert (good and verify_bundle(bundle, GOOD.policy)) or failed_step(bundle) == "spec_mismatch"
 
 
 def test_what_nobody_committed_to_cannot_be_disclosed():
