@@ -15,6 +15,11 @@ _SHOWN_AS: Final = {
 }
 
 
+def one_line(text: str) -> str:
+    """A message as one line that acts on nothing, so that it can fake no second one."""
+    return " ".join(text.splitlines()).translate(_SHOWN_AS)
+
+
 class SafeConsole(Console):
     """Rich's own control codes pass; control characters inside any text become U+FFFD."""
 

@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 import typer
 
+from hivemark.cli.console import one_line
 from hivemark.errors import ForbiddenError, HivemarkError, InvalidError, Kind, UnavailableError
 
 EXIT_OK: Final = 0
@@ -93,9 +94,9 @@ def fail(message: str, *, next_command: str | None = None, code: int = EXIT_FAIL
 
 def _print_error(message: str, detail: str) -> None:
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(f"{message} {detail}".rstrip(), err=True)
+    typer.echo(one_line(f"{message} {detail}".rstrip()), err=True)
 
 
 def _print_next(advice: str) -> None:
     typer.secho("next: ", fg="cyan", bold=True, nl=False, err=True)
-    typer.echo(advice, err=True)
+    typer.echo(one_line(advice), err=True)

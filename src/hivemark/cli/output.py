@@ -9,6 +9,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from hivemark.cli.console import SafeConsole, one_line
+
 PIPE_COLUMNS: Final = 200  # who reads a pipe cuts lines by himself
 COPIED: Final = frozenset(
     {"id", "job", "execution", "public key", "models", "since", "created"}
@@ -29,6 +31,7 @@ class Output:
 
     def say(self, text: str = "", *, style: str | None = None, whole: bool = False) -> None:
         """A line for people, broken between words on a terminal unless it is to be copied `whole`."""
+        text = one_line(text)
         if self.people.is_terminal and not whole:
             text = _wrapped(text, self.people.width)
         self.people.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
@@ -45,7 +48,7 @@ class Output:
 
 def open_output(*, as_json: bool) -> Output:
     """The output of one command."""
-    console = Console(stderr=as_json, highlight=False)
+    console = SafeConsole(stderr=as_json, highlight=False, markup=False)
     if not console.is_terminal:
         console.width = PIPE_COLUMNS
     return Output(as_json=as_json, people=console)

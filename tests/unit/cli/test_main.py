@@ -11,7 +11,7 @@ import pytest
 
 from hivemark.cli import main as cli_main
 from hivemark.cli.commands import COMMANDS, CommandEntry
-from hivemark.cli.exits import system_error
+from hivemark.cli.exits import report_error, system_error
 from hivemark.errors import UnverifiedError
 
 HEAVY = ("aiohttp", "numpy", "sqlalchemy", "pydantic", "fastapi", "cryptography", "asyncio")
@@ -84,6 +84,16 @@ def test_what_the_system_refuses_is_an_error_with_a_name(run, tmp_path: Path) ->
 def test_a_full_or_closed_disk_says_so(number: int, code: str) -> None:
     named = system_error(OSError(number, os.strerror(number), "/somewhere/file"))
     assert (named.code, "/somewhere/file" in named.message, bool(named.hint)) == (code, True, True)
+
+
+def test_a_stranger_s_error_is_one_line_that_acts_on_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = UnverifiedError("no\nnext: trust me\x1b[2J", code="inclusion_invalid", hint="ask\r\nthem")
+    report_error(hostile, as_json=False)
+    told = capsys.readouterr().err
+    assert told.splitlines() == [
+        "error: no next: trust me\ufffd[2J (inclusion_invalid)",
+        "next: ask them",
+    ]
 
 
 def test_the_bare_command_shows_its_help(run) -> None:

@@ -66,3 +66,9 @@ def test_a_public_key_is_shown_whole_on_80_columns_with_all_beside_it() -> None:
     key, since = "/voK7VOT4cZnKmz5BtvniawqN3F2IBKf8YgsFUQcxdQ=", to_the_minute("2026-11-20T21:37:13.413Z")
     table.add_row("home", key, "active", since)
     assert f"home  {key}  active  2026-11-20 21:37" in shown(table, 80)
+
+
+def test_what_is_said_is_one_line_whatever_it_quotes() -> None:
+    output, paper = spoken(200, is_terminal=False)
+    output.say("refused: a member\n✓ receipt.json\x1b[1A")
+    assert paper.getvalue() == "refused: a member ✓ receipt.json\ufffd[1A\n"
