@@ -6,7 +6,7 @@ from typing import Any, Final
 from hivemark.cli.evidence import Verified
 from hivemark.cli.forgeries import Forgery
 from hivemark.cli.home import Home
-from hivemark.cli.output import Output, plain_table
+from hivemark.cli.output import Output
 from hivemark.cli.summary import Rules, answers_table, measure, summary_rows, summary_table
 from hivemark.client.views import Job
 from hivemark.errors import UnverifiedError
@@ -100,18 +100,20 @@ def show_conclusion(outcome: Outcome, home: Home, output: Output, *, is_kept: bo
         style="bold green" if outcome.is_complete else "bold red",
     )
     output.say()
-    table = plain_table("", "")
-    table.show_header = False
     if is_kept:
         output.say(f"Everything lies in {home.root}: receipts/, job.json, policy, logs/.")
-        table.add_row(
-            f"hivemark verify {outcome.verified.folder} --policy {home.policy}", "check it all again"
-        )
-        table.add_row(f"hivemark up --home {home.root}", "go on with this network")
+        steps = {
+            "check it all again": f"hivemark verify {outcome.verified.folder} --policy {home.policy}",
+            "go on with this network": f"hivemark up --home {home.root}",
+        }
     else:
         output.say("It ran in a temporary folder that is gone now; --home FOLDER keeps one.")
-        table.add_row("hivemark demo --home ./demo", "run it again and keep the receipts")
-    table.add_row("hivemark up", "start a network of your own, in the background")
-    table.add_row("hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny", "ask it something")
+        steps = {"run it again and keep the receipts": "hivemark demo --home ./demo"}
+    steps |= {
+        "start a network of your own, in the background": "hivemark up",
+        "ask it something": "hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny",
+    }
     output.say("next:", style="bold")
-    output.show(table)
+    for what, command in steps.items():
+        output.say(f"  {what}:", style="dim")
+        output.say(f"    {command}", whole=True)
