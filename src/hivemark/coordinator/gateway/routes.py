@@ -18,10 +18,11 @@ from hivemark.coordinator.context import Context, read_body
 from hivemark.coordinator.gateway.session import Close, Effect, LinkSession, Send
 from hivemark.coordinator.service import hints
 from hivemark.coordinator.service.identity import Random
-from hivemark.errors import InvalidError, UnauthenticatedError
+from hivemark.errors import HivemarkError, InvalidError, UnauthenticatedError
 
 TICK_S: Final = 0.5
 REST_S: Final = 0.02
+CLOSE_TRY_AGAIN: Final = 1013
 _EPOCH: Final = re.compile(r"[0-9]{1,15}")
 _RESULT: Final = msgspec.json.Decoder(ResultFrame)
 _log = structlog.get_logger(__name__)
@@ -66,6 +67,9 @@ class _Link:
             done, _ = await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
             for half in done:
                 half.result()
+        except HivemarkError as error:  # too much to do, or the database is away: the hive comes back
+            _log.warning("link_dropped", hive=self._session.hive, code=error.code)
+            await self._websocket.close(CLOSE_TRY_AGAIN, error.code)
         finally:
             for half in halves:
                 half.cancel()
@@ -96,7 +100,13 @@ class _Link:
             if self._context.stopping.is_set():
                 await self._apply(self._session.refuse("maintenance", "the coordinator is stopping"))
             else:
-                await self._apply(await self._context.pool.run(self._session.tick, now_ms=now_ms()))
+                await self._apply(await self._look())
+
+    async def _look(self) -> list[Effect]:
+        """A tick; before the handshake has held it only looks at the clock, and strangers get no thread."""
+        if self._session.hive is None:
+            return self._session.tick(now_ms=now_ms())
+        return await self._context.pool.run(self._session.tick, now_ms=now_ms())
 
     async def _apply(self, effects: list[Effect]) -> None:
         if self._websocket.client_state is not WebSocketState.CONNECTED:
@@ -111,6 +121,9 @@ class _Link:
 
     async def _end(self) -> None:
         """Also when the process is stopping: the row must not go on saying `linked`."""
+        if self._session.hive is None:
+            self._session.end(now_ms=now_ms())
+            return
         await asyncio.shield(self._context.pool.run(self._session.end, now_ms=now_ms()))
 
 
