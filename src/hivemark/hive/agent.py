@@ -269,7 +269,8 @@ class Agent:
         mono_ms = self._mono_ms()
         match outcome:
             case ResultAnswer(attempt=order.attempt):
-                _log.info("result_answered", extra={"attempt": order.attempt, "outcome": outcome.outcome})
+                level = logging.DEBUG if outcome.outcome == "accepted" else logging.INFO
+                _log.log(level, "result_answered", extra=msgspec.structs.asdict(outcome))
                 self._apply(self.core.result_answered(outcome, mono_ms=mono_ms))
             case ResultAnswer():
                 self._apply(self.core.result_put_off(order.attempt, mono_ms=mono_ms))

@@ -7,7 +7,8 @@ Bounded by `core.RESULTS_MAX` (the core takes no lease beyond it) and by the siz
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -78,8 +79,8 @@ class Outbox:
         return None if row is None else bytes(row[0])
 
     def forget(self, attempts: Iterable[str]) -> None:
-        """Acknowledged."""
-        with self._transaction() as database:
+        """Acknowledged. Not synced by itself: what a power loss brings back is only posted again."""
+        with self._unsynced(), self._transaction() as database:
             database.executemany("DELETE FROM result WHERE attempt = ?", [(name,) for name in attempts])
 
     def shelve(self, attempt: str, code: str) -> None:
@@ -108,6 +109,15 @@ class Outbox:
     def close(self) -> None:
         """Nothing is lost without it."""
         self._database.close()
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        """Commits inside are on the disk with the next one outside, which syncs the whole write-ahead log."""
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self._database.execute("PRAGMA synchronous=FULL")
 
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._database)

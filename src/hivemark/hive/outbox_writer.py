@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 from hivemark.errors import UnavailableError
 from hivemark.hive.outbox import Outbox, StoredResult
 
+AT_HAND_BYTES_MAX: Final = 4_194_304
+
 T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
@@ -25,6 +27,8 @@ class OutboxWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._puts: list[tuple[StoredResult, asyncio.Future[None]]] = []
         self._forgets: list[str] = []
+        self._at_hand: dict[str, bytes] = {}  # bodies that were just put, until they are first asked for
+        self._at_hand_bytes = 0
         self._flushing: asyncio.Task[None] | None = None
 
     async def put(self, result: StoredResult) -> None:
@@ -36,6 +40,7 @@ class OutboxWriter:
 
     def forget(self, attempt: str) -> None:
         """Soon; a result that outlives a crash by this is posted again and answered `duplicate`."""
+        self._take_at_hand(attempt)
         self._forgets.append(attempt)
         self._ensure_flushing()
 
@@ -54,8 +59,9 @@ class OutboxWriter:
         await self._call(partial(self._outbox.shelve, attempt, code))
 
     async def body(self, attempt: str) -> bytes | None:
-        """As `Outbox.body`."""
-        return await self._call(partial(self._outbox.body, attempt))
+        """As `Outbox.body`; the first post of a result need not wait for its turn at the file."""
+        at_hand = self._take_at_hand(attempt)
+        return at_hand if at_hand is not None else await self._call(partial(self._outbox.body, attempt))
 
     async def close(self) -> None:
         """Write what is left, then close the file."""
@@ -88,9 +94,21 @@ class OutboxWriter:
                     written.set_exception(failed)
             return
         self.is_writable = True
-        for _, written in puts:
+        for result, written in puts:
             if not written.done():
+                self._keep_at_hand(result)
                 written.set_result(None)
+
+    def _keep_at_hand(self, result: StoredResult) -> None:
+        self._take_at_hand(result.attempt)
+        if self._at_hand_bytes + len(result.body) <= AT_HAND_BYTES_MAX:
+            self._at_hand[result.attempt] = result.body
+            self._at_hand_bytes += len(result.body)
+
+    def _take_at_hand(self, attempt: str) -> bytes | None:
+        body = self._at_hand.pop(attempt, None)
+        self._at_hand_bytes -= len(body or b"")
+        return body
 
     async def _write_forgets(self, forgets: list[str]) -> None:
         try:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from hivemark.errors import InternalError, UnavailableError
+from hivemark.hive import outbox_writer
 from hivemark.hive.core import WaitingResult
 from hivemark.hive.outbox import SHELVED_MAX, Outbox, StoredResult, open_outbox
 from hivemark.hive.outbox_writer import OutboxWriter
@@ -82,6 +83,20 @@ async def test_what_arrives_together_is_written_together(tmp_path):
     assert await writer.body("att_8") == b"{}\n"
     await writer.close()
     assert len(Outbox(tmp_path / "o").waiting()) == 49
+
+
+async def test_a_body_is_the_same_from_memory_and_from_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(outbox_writer, "AT_HAND_BYTES_MAX", 10)
+    writer = OutboxWriter(Outbox(tmp_path / "o"))
+    for number, body in enumerate((b"first\n", b"too much\n", b"abc\n", b"x\n")):
+        await writer.put(result(number, body))
+    for _ in range(2):
+        bodies = [await writer.body(f"att_{number}") for number in range(4)]
+        assert bodies == [b"first\n", b"too much\n", b"abc\n", b"x\n"]
+    await writer.put(result(4, b"gone\n"))
+    writer.forget("att_4")
+    await writer.close()
+    assert len(Outbox(tmp_path / "o").waiting()) == 4
 
 
 async def test_a_disk_that_takes_nothing_is_told_to_whoever_waits(tmp_path):
