@@ -45,8 +45,11 @@ class Verified:
 
 
 async def save_bundles(client: HivemarkClient, job: Job, folder: Path, *, wait_s: float) -> list[Path]:
-    """Write one file per execution that has a receipt; waits up to `wait_s` for the log to cover each."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write one file per execution that has a receipt; waits up to `wait_s` for the log to cover each.
+
+    A folder made here is closed to others: the bundles hold the answers.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     gate = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
 
     async def save(execution: Execution) -> Path:

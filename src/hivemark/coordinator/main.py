@@ -68,6 +68,7 @@ _log = structlog.get_logger(__name__)
 def main(arguments: list[str] | None = None) -> int:
     """Run until told to stop; the exit status. A start that fails says why on stdout."""
     flags = _parse(arguments)
+    os.umask(0o077)  # database and blobs hold texts of users, and the home may be open to others
     try:
         settings = load_settings(
             flags.home,

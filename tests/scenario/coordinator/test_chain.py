@@ -1,6 +1,8 @@
 """One signed job through the running programs: accepted, leased, run, proved, paid, verified offline."""
 
 import json
+import stat
+from pathlib import Path
 from typing import Any
 
 from hivemark.client.verify import verify_bundle
@@ -91,6 +93,21 @@ def test_a_private_job_shows_itself_to_its_account_alone(coordinator: Coordinato
     assert {one["output"] for one in by_token["executions"]} == {None}
     assert all(one["output"] for one in by_account["executions"])
     assert coordinator.get("/api/v1/jobs")["jobs"] == []
+
+
+def test_nobody_else_on_the_machine_reads_texts_even_where_the_home_is_open(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o755)
+    coordinator = Coordinator(home).start()
+    try:
+        coordinator.add_hive("attic").wait_until_linked()
+        coordinator.wait_for_job(coordinator.submit(benchmark("open-house")))
+        made = [path for path in home.rglob("*") if path.name != "stderr"]  # which the fixture opens
+        assert any(path.parent.parent.name == "blobs" for path in made)
+        assert [path for path in made if stat.S_IMODE(path.lstat().st_mode) & 0o077] == []
+    finally:
+        coordinator.close()
 
 
 def test_a_public_job_is_read_by_anyone(coordinator: Coordinator) -> None:
