@@ -1,10 +1,11 @@
 """Executions a second through the whole chain: signed job → lease → scripted engine → receipt → log entry.
 
-    python bench/chain.py [--executions 1000] [--hives 2] [--slots 32] [--database-url postgresql+psycopg://…]
+    python bench/chain.py [--executions 1000] [--hives 2] [--slots 32] [--database sqlite|postgres]
 
 Real processes on this machine: the coordinator, the hives, one scripted engine per hive that answers at once.
 Measured from the submission's answer to the last completed execution, and to the last entry under a signed
-checkpoint; beside it what the store alone makes of the same transactions (bench/store.py) is the limit.
+checkpoint. Beside it, before and after, what the store alone makes of the same transactions and what the
+database commits at all (bench/store.py): on a shared machine they all move together.
 """
 
 import argparse
@@ -16,12 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import psutil
+import store as store_bench
 
 from hivemark.api.headers import sign_request
 from hivemark.api.joinlink import parse_join_link
@@ -29,9 +32,11 @@ from hivemark.hive.config import Worker
 from hivemark.hive.enrol import enrol
 from hivemark.protocol.jobspec import sign_jobspec
 from hivemark.protocol.keyfile import load_private_key
+from hivemark.testing.postgres import PostgresServer
 
 ENGINE: Final = (sys.executable, "-m", "hivemark.testing.engine", "--worker", "--script", '{"words":8}')
 QUESTIONS: Final = 20
+STORE_SECONDS: Final = 2.0
 
 
 class Network:
@@ -106,8 +111,30 @@ class Network:
 
 def main() -> None:
     flags = _parse()
+    _measure_store(flags)
+    _measure_chain(flags)
+    _measure_store(flags)
+
+
+def _measure_store(flags: argparse.Namespace) -> None:
+    """The limit of this moment: the same transactions without anything around them."""
+    with (
+        tempfile.TemporaryDirectory(dir=flags.folder) as folder,
+        store_bench.database(flags.database, Path(folder)) as store,
+        ThreadPoolExecutor(store_bench.THREADS) as pool,
+    ):
+        bare = store_bench.bare_commits(store, pool, STORE_SECONDS)
+        chain = store_bench.chain(store_bench.Bench(store), pool, STORE_SECONDS)
+    print(f"{flags.database} alone: {bare:.0f} bare commits/s, {chain.per_s:.0f} executions/s from T1 to T3")
+
+
+def _measure_chain(flags: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=flags.folder) as folder, ExitStack() as stack:
-        network = Network(Path(folder), stack, database_url=flags.database_url)
+        url = None
+        if flags.database == "postgres":
+            server = stack.enter_context(PostgresServer(fsync=True))
+            url = server.url("postgres").render_as_string(hide_password=False)
+        network = Network(Path(folder), stack, database_url=url)
         for number in range(flags.hives):
             network.add_hive(number, slots=flags.slots)
         _wait(
@@ -161,7 +188,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--executions", type=int, default=1_000)
     parser.add_argument("--hives", type=int, default=2)
     parser.add_argument("--slots", type=int, default=32)
-    parser.add_argument("--database-url", help="another database than a SQLite file in the folder")
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--folder", type=Path, help="where to put homes (default: the system's)")
     return parser.parse_args()
 

@@ -139,11 +139,13 @@ class Bench:
         )
 
 
+_BARE_TABLE: Final = text("CREATE TABLE IF NOT EXISTS bare (n BIGINT)")
 _BARE: Final = text("INSERT INTO bare VALUES (1)")
 
 
 def bare_commits(store: SqlStore, pool: ThreadPoolExecutor, seconds: float) -> float:
     """One row per transaction from as many threads: what this database commits at all, at this moment."""
+    store.database.write(lambda connection: connection.execute(_BARE_TABLE).rowcount)
     until = time.perf_counter() + seconds
 
     def work(_: int) -> int:
@@ -163,7 +165,7 @@ def run(store: SqlStore, pool: ThreadPoolExecutor, seconds: float) -> Iterator[F
     yield _rate(f"T2 executions in batches of {LEASE_BATCH}", seconds, lambda: _extend(leased, bench.lease()))
     yield _all("starts", pool, bench.start, leased[: len(leased) // 2])
     yield _all("T3 results", pool, bench.finish, leased)
-    yield _chain(bench, pool, seconds)
+    yield chain(bench, pool, seconds)
 
 
 def _all(
@@ -174,7 +176,7 @@ def _all(
     return Figure(f"{name}, four threads", len(attempts) / (time.perf_counter() - begin))
 
 
-def _chain(bench: Bench, pool: ThreadPoolExecutor, seconds: float) -> Figure:
+def chain(bench: Bench, pool: ThreadPoolExecutor, seconds: float) -> Figure:
     """Whole executions: each thread leases a batch, starts it, finishes it; jobs are submitted as needed."""
     until = time.perf_counter() + seconds
     placing = Lock()  # hives ask in turn; two that are offered the same cells would only race
@@ -224,7 +226,6 @@ def database(kind: str, folder: Path) -> Iterator[SqlStore]:
 def report(kind: str, store: SqlStore, seconds: float) -> None:
     """Each figure beside the bare rate of the same moment: on a shared disk the two move together."""
     print(f"{kind:36} {'measured':>12} {'bare commits':>14} {'ratio':>7}")
-    store.database.write(lambda connection: connection.execute(text("CREATE TABLE bare (n BIGINT)")).rowcount)
     with ThreadPoolExecutor(THREADS) as pool:
         before = bare_commits(store, pool, seconds / 4)
         for figure in run(store, pool, seconds):
