@@ -3,7 +3,7 @@
 import pytest
 
 from hivemark.coordinator.store import SqlStore
-from hivemark.errors import ConflictError, UnsatisfiableError
+from hivemark.errors import ConflictError, InvalidError, UnsatisfiableError
 from hivemark.jobs.lifecycle import ExecutionState, JobState
 
 from .world import World
@@ -52,3 +52,13 @@ def test_counts_are_what_is_stored(store: SqlStore, world: World) -> None:
     assert counts.log_queue == 2  # the world's hive, and the result
     store.assign(epoch=store.lead(holder="x", now_ms=1, lease_ms=9) or 0, limit=9)
     assert store.counts().log_queue == 0
+
+
+def test_a_name_that_no_column_can_hold_is_nobodys_or_refused(store: SqlStore) -> None:
+    """PostgreSQL has no text with a zero byte; whoever asks for one is wrong, the database is not down."""
+    try:
+        found = store.job("job_\0")
+    except InvalidError as error:
+        assert error.code == "value_not_storable"
+    else:
+        assert found is None

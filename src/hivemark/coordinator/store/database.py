@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Row
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from hivemark.coordinator.store.files import STORAGE_FULL, STORAGE_FULL_HINT
-from hivemark.errors import HivemarkError, InternalError, UnavailableError
+from hivemark.errors import HivemarkError, InternalError, InvalidError, UnavailableError
 
 _POSTGRES_DISK_FULL: Final = "53100"
 # The second: the index of the write-ahead log, made when the file is opened, finds no room.
@@ -38,10 +38,13 @@ class DatabaseUnavailable(UnavailableError):
 
 
 def as_known_error(error: DBAPIError) -> HivemarkError:
-    """A driver's error as one of ours: a broken constraint is our bug, anything else is the database's."""
+    """A driver's error as one of ours: a broken constraint is our bug, a value with no
+    place in a column whoever sent it's, anything else the database's."""
     reason = str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
     if isinstance(error, IntegrityError):
         return InternalError(f"the database refused a row: {reason}", code="constraint_broken")
+    if isinstance(error, DataError):
+        return InvalidError("the database cannot hold this text or number", code="value_not_storable")
     if _is_full(error.orig):
         return DatabaseUnavailable(reason, code=STORAGE_FULL, hint=STORAGE_FULL_HINT)
     hint = "see that the database runs and that its disk has room and can be written"
