@@ -11,6 +11,7 @@ from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption, PolicyOpt
 from hivemark.cli.output import Output, open_output
 from hivemark.cli.trust import pinned_policy
 from hivemark.client.verify import DocumentResult, Verdict, exit_code_of, verify_documents
+from hivemark.protocol.bundle import BUNDLE_BYTES_MAX
 
 app = typer.Typer(add_completion=False)
 
@@ -61,7 +62,8 @@ def _read(path: Path) -> list[tuple[str, bytes]]:
             if not inside:
                 fail(f"there is no .json or .ndjson in {path}", code=EXIT_USAGE)
             return [document for each in inside for document in _read(each)]
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read() if path.suffix == ".ndjson" else file.read(BUNDLE_BYTES_MAX + 1)
     except OSError as error:
         fail(f"{path} cannot be read: {error.strerror}", next_command="check the path", code=EXIT_USAGE)
     if path.suffix == ".ndjson":

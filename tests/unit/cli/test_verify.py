@@ -71,3 +71,11 @@ def test_nothing_to_check_is_a_misuse(run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert run("verify", str(tmp_path / "empty")).code == 2
     assert run("verify", str(tmp_path / "nowhere.json")).code == 2
+
+
+def test_a_file_without_end_is_refused_after_its_limit(run, files: Path) -> None:
+    (files / "endless.json").symlink_to("/dev/zero")
+    outcome = verify(run, files)
+    assert outcome.code == 3
+    assert "1 of 2 verified, 1 refused" in outcome.out
+    assert "the limit is 16777216" in outcome.out
