@@ -185,8 +185,9 @@ def _report(job: Job, rules: Rules, verified: Verified, output: Output) -> None:
     summary = measure(job.executions, rules)
     if not output.as_json:
         output.say()
-        output.show(answers_table(job.executions, rules))
-        output.say()
+        if any(execution.question for execution in job.executions):  # a noop asks none
+            output.show(answers_table(job.executions, rules))
+            output.say()
         output.show(summary_table(summary))
         output.say()
         output.say(job_line(job))
