@@ -21,5 +21,7 @@ def test_the_names_are_the_published_ones_and_the_first_is_the_default() -> None
 
 def test_reading_the_catalogue_does_not_import_numpy() -> None:
     code = "import sys; from hivemark.models_shipped import shipped; shipped(); print('numpy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
     assert done.stdout.strip() == "False"
