@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from hivemark.errors import InvalidError
@@ -17,6 +18,7 @@ _TIME_CHARS: Final = 10
 _RANDOM_CHARS: Final = 16
 _RANDOM_BYTES: Final = 10
 _KEY_ID_CHARS: Final = 26
+_KEYS_KEPT: Final = 1_024
 
 
 def new_id(prefix: str, *, now_ms: int, random: Callable[[int], bytes]) -> str:
@@ -52,6 +54,7 @@ def account_id(public_key_raw: bytes) -> str:
     return f"acct_{_key_digest(public_key_raw)}"
 
 
+@lru_cache(maxsize=_KEYS_KEPT)
 def _key_digest(public_key_raw: bytes) -> str:
     assert len(public_key_raw) == 32, "an Ed25519 public key has 32 bytes"
     digest = hashlib.sha256(public_key_raw).digest()
