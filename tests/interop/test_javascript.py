@@ -76,3 +76,16 @@ def test_javascript_refuses_a_forged_bundle_from_a_file(bundle_files):
     status, result = run_verifier("bundle", bundle_files["policy"], forged)
     assert status == 3
     assert len(result["failed"]) == 1
+
+
+def test_javascript_says_whether_the_words_of_a_question_were_compared(bundle_files, tmp_path: Path):
+    stored = json.loads((VECTORS / "bundles.json").read_text())
+    (tmp_path / "set.json").write_text(stored["question_sets"][0])
+    good, forged = bundle_files["a published question"], bundle_files["another question than was published"]
+    for file in (good, forged):
+        status, result = run_verifier("bundle", bundle_files["policy"], file)
+        assert (status, result["verdicts"][0]["question"]) == (0, "not compared: its set is not known here")
+    with_set = ("bundle", bundle_files["policy"], "--questions", tmp_path / "set.json")
+    status, result = run_verifier(*with_set, good)
+    assert (status, result["verdicts"][0]["question"]) == (0, "compared")
+    assert run_verifier(*with_set, forged)[0] == 3

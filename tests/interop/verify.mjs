@@ -1,7 +1,9 @@
 // A second, independent implementation of docs/spec: plain JavaScript and WebCrypto, Node 20 or newer.
 //
 //   node verify.mjs vectors FOLDER          checks the shared vectors
-//   node verify.mjs bundle POLICY BUNDLE…   verifies bundles against a policy file
+//   node verify.mjs bundle POLICY [--questions SET]… BUNDLE…
+//                                           verifies bundles against a policy file; the words of a published
+//                                           question are compared if the file of its set is given
 //
 // Prints one JSON object; exit status 0 when everything held, 3 when something did not.
 import { readFileSync } from "node:fs";
@@ -319,9 +321,15 @@ function isSatisfied(policy, names) {
   return satisfied.has(policy.quorum);
 }
 
+// A published set is known by the digest of its content.
+async function parseQuestionSet(bytes) {
+  const value = parseJson(bytes);
+  return [hex(await sha256(canonical(value))), new Map(value.questions.map(({ id, text }) => [id, text]))];
+}
+
 // Spec/verify 2.
 const DISCLOSED = { request: "value", output: "text", token_ids: "value" };
-async function verifyBundle(bytes, policy) {
+async function verifyBundle(bytes, policy, sets = new Map()) {
   const bundle = parseJson(bytes, { depthMax: 32, bytesMax: 16_777_216 });
   requireMembers(bundle, ["bundle", "spec", "entry", "entry_salt", "proof", "disclosed"], "bundle");
   require_(bundle.bundle === "hivemark.dev/bundle/v1", "bundle: version");
@@ -364,8 +372,9 @@ async function verifyBundle(bytes, policy) {
       require_(acceptance.delivered.commitment === receipt.commitments.output, "statements: output");
   }
   const spec = bundle.spec === null ? null : await requireSpec(unbase64(bundle.spec), acceptance, receipt); // 2.7
-  await requireDisclosed(bundle.disclosed, spec, acceptance, receipt); // 2.8
-  return { outcome: acceptance.outcome, execution: acceptance.execution, index: proof.index, size: checkpoint.size };
+  const question = await requireDisclosed(bundle.disclosed, spec, acceptance, receipt, sets); // 2.8
+  const { outcome, execution } = acceptance;
+  return { outcome, execution, index: proof.index, size: checkpoint.size, question };
 }
 async function requireSpec(raw, acceptance, receipt) {
   const { value, specSha256 } = await verifyJobSpec(raw);
@@ -376,8 +385,10 @@ async function requireSpec(raw, acceptance, receipt) {
   require_(!deny.includes(hive) && (allow.length === 0 || allow.includes(hive)), "spec: provider");
   if (receipt === null) return value;
   const named = (list, member) => (list ?? []).map((item) => (typeof item === "string" ? { [member]: item } : item));
-  if (receipt.question !== null)
-    require_(named(value.questions, "id").some((q) => q.id === receipt.question.id), "spec: question");
+  if (receipt.question !== null) {
+    const asked = named(value.questions, "id").find((question) => question.id === receipt.question.id);
+    require_(asked && (asked.text == null) === (receipt.question.set_sha256 !== null), "spec: question");
+  } else require_((value.benchmark.name ?? value.benchmark) === "noop", "spec: no question");
   if (receipt.model !== null) {
     const asked = named(value.models, "name").find((model) => model.name === receipt.model.name);
     require_(asked && (asked.digest ?? receipt.model.weights_sha256) === receipt.model.weights_sha256, "spec: model");
@@ -393,23 +404,32 @@ async function requireSpec(raw, acceptance, receipt) {
   require_(allowed.includes(null) || allowed.includes(receipt.region.claimed), "spec: region");
   return value;
 }
-function requirePosted(spec, receipt, messages) {
-  const asked = spec.questions?.find((question) => question.id === receipt.question?.id);
-  if (asked?.text === undefined || asked.text === null) return;
-  const user = { role: "user", content: asked.text };
-  const personas = spec.execution?.personas ?? [];
+// Says whether the words of the question were compared; words that differ are refused.
+function requireWords(spec, asked, messages, sets) {
+  if (asked === null) return "none";
+  const set = sets.get(asked.set_sha256);
+  if (asked.set_sha256 !== null && !set) return "not compared: its set is not known here";
+  if (asked.set_sha256 === null && !spec) return "not compared: without the request";
+  const text = set ? set.get(asked.id) : spec.questions.find((question) => question.id === asked.id).text;
+  require_(text !== undefined, "disclosed: a question that its set does not have");
+  const user = { role: "user", content: text };
+  const personas = spec?.execution?.personas ?? [];
   const lists = personas.length ? personas.map(({ system }) => [{ role: "system", content: system }, user]) : [[user]];
-  require_(lists.some((list) => canonicalText(list) === canonicalText(messages)), "disclosed: another question");
+  const put = spec ? messages : Array.isArray(messages) && messages.slice(-1);
+  const expected = spec ? lists : [[user]];
+  require_(expected.some((list) => canonicalText(list) === canonicalText(put)), "disclosed: another question");
+  return "compared";
 }
-async function requireDisclosed(disclosed, spec, acceptance, receipt) {
+async function requireDisclosed(disclosed, spec, acceptance, receipt, sets) {
   const { request, output, token_ids: tokenIds } = disclosed;
   require_(receipt !== null || (!request && !output && !tokenIds), "disclosed: nothing commits to it");
   const require = async (commitment, shown, content) =>
     require_(commitment === (await commit(unbase64(shown.salt, 32), content)), "disclosed: other bytes");
   if (request) await require(receipt.commitments.request, request, canonical(request.value));
-  if (request && spec) requirePosted(spec, receipt, request.value?.messages ?? null);
+  let question = "not disclosed";
+  if (request) question = requireWords(spec, receipt.question, request.value?.messages ?? null, sets);
   if (tokenIds) await require(receipt.commitments.token_ids, tokenIds, canonical(tokenIds.value));
-  if (!output) return;
+  if (!output) return question;
   const text = utf8.encode(output.text);
   await require(receipt.commitments.output, output, text);
   for (const prefix of receipt.commitments.prefixes) {
@@ -418,6 +438,7 @@ async function requireDisclosed(disclosed, spec, acceptance, receipt) {
   }
   if (acceptance.outcome === "accepted" && acceptance.delivered !== null)
     require_(acceptance.delivered.bytes === text.length, "disclosed: length");
+  return question;
 }
 
 // The vectors.
@@ -515,15 +536,20 @@ async function checkVectors(folder) {
     await refuses(`proof ${item.why}`, () => parseProof(item.text));
   const bundles = load("bundles");
   const trusted = await parsePolicy(bundles.policy);
-  for (const item of bundles.good) await holds(`bundle ${item.why}`, () => verifyBundle(utf8.encode(item.bundle), trusted));
-  for (const item of bundles.forged) await refuses(`bundle ${item.why}`, () => verifyBundle(utf8.encode(item.bundle), trusted));
+  const sets = new Map(await Promise.all(bundles.question_sets.map((text) => parseQuestionSet(utf8.encode(text)))));
+  const verify = (item) => verifyBundle(utf8.encode(item.bundle), trusted, sets);
+  for (const item of bundles.good) await holds(`bundle ${item.why}`, () => verify(item));
+  for (const item of bundles.forged) await refuses(`bundle ${item.why}`, () => verify(item));
 }
 
 async function checkBundles(policyPath, paths) {
   const policy = await parsePolicy(readFileSync(policyPath, "utf8"));
+  const sets = new Map();
+  while (paths[0] === "--questions" && paths.length > 1)
+    sets.set(...(await parseQuestionSet(readFileSync(paths.splice(0, 2)[1]))));
   const verdicts = [];
   for (const path of paths)
-    await holds(path, async () => verdicts.push({ file: path, ...(await verifyBundle(readFileSync(path), policy)) }));
+    await holds(path, async () => verdicts.push({ file: path, ...(await verifyBundle(readFileSync(path), policy, sets)) }));
   return verdicts;
 }
 
@@ -532,7 +558,7 @@ let verdicts;
 if (mode === "vectors" && first && rest.length === 0) await checkVectors(first);
 else if (mode === "bundle" && rest.length > 0) verdicts = await checkBundles(first, rest);
 else {
-  console.error("usage: verify.mjs vectors FOLDER | verify.mjs bundle POLICY BUNDLE…");
+  console.error("usage: verify.mjs vectors FOLDER | verify.mjs bundle POLICY [--questions SET]… BUNDLE…");
   process.exit(2);
 }
 console.log(JSON.stringify({ ...checks, verdicts }));

@@ -291,6 +291,19 @@ def in_region(name: str) -> Chain:
     )
 
 
+def of_a_set(text: str, *, question: str = "capital-france", set_sha256: str | None) -> Chain:
+    """The chain of a question that was asked for by its id and put in these words."""
+    good = build_chain().receipt
+    ref = QuestionRef(id=question, set_sha256=set_sha256, commitment=None if set_sha256 else "0" * 64)
+    absent = {name: why for name, why in good.absent.items() if not name.startswith("question.")}
+    absent["question.commitment" if set_sha256 else "question.set_sha256"] = "not needed"
+    return build_chain(
+        spec=posted_spec(questions=[question]),
+        request={**REQUEST, "messages": [{"role": "user", "content": text}]},
+        receipt_changes={"question": ref, "absent": absent},
+    )
+
+
 def prove(logged: bytes, log: NoteSigner, cosigners: tuple[NoteSigner, ...]) -> TlogProof:
     """The proof of entry 3 in a log of five."""
     entries = [b"zero", b"one", b"two", logged, b"four"]

@@ -15,7 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+from hivemark import jobs
 from hivemark.errors import HivemarkError
+from hivemark.jobs.questions import parse_question_set
 from hivemark.protocol import bundle, canonical, cid, commitment, dsse, ids, keys, strictjson, times
 from hivemark.protocol.base64strict import encode_base64
 from hivemark.protocol.jobspec import parse_jobspec, verify_jobspec
@@ -600,6 +602,10 @@ def bundle_vectors() -> dict:
     private = chain.build_chain(entry_salt=chain.seed_of("entry salt"))
     lost = chain.build_chain(with_receipt=False)
     stranger = chain.key_of("stranger")
+    question_set = (Path(jobs.__path__[0]) / "question_sets" / "basics-v1.json").read_bytes()
+    published = parse_question_set(question_set)[2]
+    named = {"question": published.id, "set_sha256": published.set_sha256}
+    of_a_set = chain.of_a_set(published.text, **named)
     shown = good.bundle.disclosed
     proof = tlogproof.parse_tlog_proof(good.bundle.proof)
     bent = replace(proof, hashes=(bytes([proof.hashes[0][0] ^ 1]) + proof.hashes[0][1:], *proof.hashes[1:]))
@@ -658,6 +664,24 @@ def bundle_vectors() -> dict:
             ).bundle,
             "spec_mismatch",
         ),
+        "another question than was published": (
+            chain.of_a_set("What is the capital of Spain?", **named).bundle,
+            "spec_mismatch",
+        ),
+        "another question than was published, without the request": (
+            replace(chain.of_a_set("What is the capital of Spain?", **named).bundle, spec=None),
+            "spec_mismatch",
+        ),
+        "a question that its set does not have": (
+            chain.of_a_set(
+                published.text, question="capital-france-2", set_sha256=published.set_sha256
+            ).bundle,
+            "spec_mismatch",
+        ),
+        "a question of a set said to be posted in full": (
+            chain.of_a_set(published.text, question=published.id, set_sha256=None).bundle,
+            "spec_mismatch",
+        ),
         "other bytes than were posted": (
             replace(good.bundle, spec=good.bundle.spec + b"\n"),
             "spec_mismatch",
@@ -669,9 +693,15 @@ def bundle_vectors() -> dict:
     }
     return {
         "policy": policy.encode_policy(good.policy).decode(),
+        "question_sets": [question_set.decode()],
         "good": [
             {"why": why, "bundle": encode_bundle(item.bundle)}
-            for why, item in (("public", good), ("private", private), ("lost", lost))
+            for why, item in (
+                ("public", good),
+                ("private", private),
+                ("lost", lost),
+                ("a published question", of_a_set),
+            )
         ],
         "forged": [
             {"why": why, "bundle": encode_bundle(item), "code": code} for why, (item, code) in forged.items()

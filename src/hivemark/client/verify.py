@@ -5,12 +5,14 @@ witnesses and service stay unchecked, and the verdict says so.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from hivemark.errors import HivemarkError, UnverifiedError
+from hivemark.jobs.questions import load_question_sets
 from hivemark.jobs.request import messages_of, seeds_of
 from hivemark.protocol.acceptance import Acceptance, parse_acceptance, verify_acceptance
 from hivemark.protocol.bundle import BUNDLE_BYTES_MAX, Bundle, Disclosed, parse_bundle
@@ -20,7 +22,7 @@ from hivemark.protocol.entry import AttemptEntry, encode_private, parse_entry
 from hivemark.protocol.jobspec import SignedJobSpec, parse_jobspec, verify_jobspec
 from hivemark.protocol.jobspec_members import JobSpec
 from hivemark.protocol.keys import PublicKey
-from hivemark.protocol.receipt import Receipt, verify_receipt
+from hivemark.protocol.receipt import QuestionRef, Receipt, verify_receipt
 from hivemark.protocol.strictjson import JsonObject, JsonValue, parse_json_object
 from hivemark.translog.checkpoint import Checkpoint
 from hivemark.translog.merkle import leaf_hash
@@ -265,7 +267,7 @@ def _require_spec(
     _require_admitted(signed.spec, acceptance.hive.id)
     if receipt is not None:
         _require_asked_for(signed.spec, receipt)
-    steps.passed("request", "the attempt ran what the signed request asks for")
+    steps.passed("request", "question, model, sampling, seed, region and hive are among those asked for")
     return signed
 
 
@@ -277,9 +279,10 @@ def _require_admitted(spec: JobSpec, hive: str) -> None:
 
 def _require_asked_for(spec: JobSpec, receipt: Receipt) -> None:
     """Nobody but the signer chooses question, model, sampling, seed and region (spec/verify 2.7)."""
-    questions = {question.id for question in spec.questions}
-    if receipt.question is not None and receipt.question.id not in questions:
-        raise UnverifiedError(f"question {receipt.question.id} was not asked", code="spec_mismatch")
+    if receipt.question is not None:
+        _require_question(spec, receipt.question)
+    elif not spec.benchmark.is_noop:
+        raise UnverifiedError("the receipt names no question", code="spec_mismatch")
     if receipt.model is not None:
         pinned = {model.name: model.digest for model in spec.models}
         if receipt.model.name not in pinned:
@@ -293,6 +296,15 @@ def _require_asked_for(spec: JobSpec, receipt: Receipt) -> None:
         raise UnverifiedError("another seed was used than asked for", code="spec_mismatch")
     if not {None, receipt.region.claimed} & _regions_of(spec):
         raise UnverifiedError("it ran in a region that was not asked for", code="spec_mismatch")
+
+
+def _require_question(spec: JobSpec, asked: QuestionRef) -> None:
+    """One of the spec's questions; it names a set exactly if the spec does not give its text."""
+    posted = {question.id: question.text for question in spec.questions}
+    if asked.id not in posted:
+        raise UnverifiedError(f"question {asked.id} was not asked", code="spec_mismatch")
+    if (posted[asked.id] is None) != (asked.set_sha256 is not None):
+        raise UnverifiedError(f"question {asked.id} has its words from elsewhere", code="spec_mismatch")
 
 
 def _regions_of(spec: JobSpec) -> frozenset[str | None]:
@@ -318,8 +330,8 @@ def _require_disclosed(
     if shown.request is not None:
         content = encode_canonical(shown.request.value)
         _require_commitment("request", committed.request, shown.request.salt, content, steps)
-        if signed is not None:
-            _require_posted_question(signed.spec, receipt, shown.request.value)
+        spec = None if signed is None else signed.spec
+        _require_words(spec, receipt.question, shown.request.value, steps)
     if shown.token_ids is not None:
         content = encode_canonical(list(shown.token_ids.value))
         _require_commitment("token_ids", committed.token_ids, shown.token_ids.salt, content, steps)
@@ -330,14 +342,50 @@ def _require_disclosed(
         _require_delivered(acceptance, text)
 
 
-def _require_posted_question(spec: JobSpec, receipt: Receipt, request: JsonValue) -> None:
-    """A question that was posted in full is put in these words; one of a set has them in its set."""
-    texts = {question.id: question.text for question in spec.questions}
-    text = None if receipt.question is None else texts.get(receipt.question.id)
-    if text is None:
+def _require_words(
+    spec: JobSpec | None, asked: QuestionRef | None, request: JsonValue, steps: _Steps
+) -> None:
+    """The question is put in the words it was posted or published in, where these are known here."""
+    if asked is None:
         return
-    if not isinstance(request, dict) or request.get("messages") not in messages_of(spec, text):
-        raise UnverifiedError("another question was put than the one posted", code="spec_mismatch")
+    if asked.set_sha256 is None:
+        text, source = _posted_text(spec, asked.id), "as it was posted"
+    elif (published := _published_texts().get(asked.set_sha256)) is None:
+        detail = f"question set {asked.set_sha256[:12]} is not known here; its text was not compared"
+        steps.passed("question", detail)
+        return
+    else:
+        text, source = published.get(asked.id), f"as question set {asked.set_sha256[:12]} has it"
+        if text is None:
+            raise UnverifiedError(f"its set has no question {asked.id}", code="spec_mismatch")
+    if text is None:
+        steps.passed("question", "posted in full; without the request its text was not compared")
+        return
+    messages = request.get("messages") if isinstance(request, dict) else None
+    if not _puts(messages, spec, text):
+        raise UnverifiedError("another question was put than the one asked", code="spec_mismatch")
+    steps.passed("question", f"{asked.id} was put {source}")
+
+
+def _posted_text(spec: JobSpec | None, question: str) -> str | None:
+    posted = () if spec is None else spec.questions
+    return next((each.text for each in posted if each.id == question), None)
+
+
+@cache
+def _published_texts() -> Mapping[str, Mapping[str, str]]:
+    """The texts of the sets shipped with this package: by the digest of the set, by the question's id."""
+    texts: dict[str, dict[str, str]] = {}
+    for question in load_question_sets().all():
+        texts.setdefault(question.set_sha256, {})[question.id] = question.text
+    return texts
+
+
+def _puts(messages: JsonValue, spec: JobSpec | None, text: str) -> bool:
+    """The spec knows every message; without it only the last is known."""
+    if spec is not None:
+        return messages in messages_of(spec, text)
+    return isinstance(messages, list) and messages[-1:] == [{"role": "user", "content": text}]
 
 
 def _require_commitment(

@@ -20,6 +20,7 @@ from hivemark.client.verify import (
     verify_documents,
 )
 from hivemark.errors import UnverifiedError
+from hivemark.jobs.questions import load_question_sets
 from hivemark.protocol.bundle import Disclosed, encode_bundle
 from hivemark.protocol.enrolment import Enrolment, sign_enrolment
 from hivemark.protocol.entry import encode_enrolled
@@ -61,6 +62,7 @@ def test_a_good_bundle_passes_every_step_in_order():
         "spec",
         "request",
         "request",
+        "question",
         "token_ids",
         "output",
     ]
@@ -283,6 +285,42 @@ def test_a_posted_question_is_put_in_its_own_words_after_a_persona_of_the_spec()
     ):
         bundle = chain.build_chain(spec=spec, request=chain.REQUEST | {"messages": messages}).bundle
         assert (good and verify_bundle(bundle, GOOD.policy)) or failed_step(bundle) == "spec_mismatch"
+
+
+PUBLISHED = load_question_sets().get("capital-france")
+
+
+def question_check(bundle) -> str:
+    checks = verify_bundle(bundle, GOOD.policy).checks
+    return next(check.detail for check in checks if check.name == "question")
+
+
+@pytest.mark.parametrize("with_spec", [True, False])
+def test_a_published_question_is_put_in_the_words_of_its_set(with_spec):
+    for text, good in ((PUBLISHED.text, True), (PUBLISHED.text + " ", False)):
+        bundle = chain.of_a_set(text, set_sha256=PUBLISHED.set_sha256).bundle
+        bundle = bundle if with_spec else replace(bundle, spec=None)
+        if good:
+            set_name = PUBLISHED.set_sha256[:12]
+            assert question_check(bundle) == f"capital-france was put as question set {set_name} has it"
+        else:
+            assert failed_step(bundle) == "spec_mismatch"
+
+
+def test_words_that_cannot_be_compared_are_said_not_to_be():
+    bundle = chain.of_a_set("Anything?", set_sha256="ab" * 32).bundle
+    expected = "question set abababababab is not known here; its text was not compared"
+    assert question_check(bundle) == expected
+    without_spec = replace(GOOD.bundle, spec=None)
+    assert "its text was not compared" in question_check(without_spec)
+
+
+def test_a_receipt_cannot_choose_where_the_words_of_its_question_stand():
+    posted_but_said_published = struct_replace(GOOD.receipt.question, set_sha256=PUBLISHED.set_sha256)
+    absent = {name: why for name, why in GOOD.receipt.absent.items() if name != "question.set_sha256"}
+    assert failed_step(receipt_but(question=posted_but_said_published, absent=absent)) == "spec_mismatch"
+    assert failed_step(chain.of_a_set(PUBLISHED.text, set_sha256=None).bundle) == "spec_mismatch"
+    assert failed_step(receipt_but(question=None, absent=absent)) == "spec_mismatch"
 
 
 def test_what_nobody_committed_to_cannot_be_disclosed():
