@@ -9,7 +9,7 @@ Times are Unix milliseconds (UTC), durations seconds, digests lower-case hex, ke
 Unknown members are refused on both sides: a new member is a new protocol version.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -19,6 +19,9 @@ ENROL_PATH = "/api/v1/hives/enrol"
 RESULT_PATH = "/api/v1/link/attempts/{attempt}/result"
 FRAME_BYTES_MAX = 1_048_576
 RESULT_BYTES_MAX = 8_388_608
+DECLINED_MESSAGE_CHARS_MAX = 1_024
+OUTPUT_BYTES_PER_TOKEN_MAX = 1_024
+"""No vocabulary has longer tokens; an output longer than that times `max_tokens` is not of this request."""
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", kw_only=True):
@@ -124,8 +127,8 @@ class Declined(Message, frozen=True, tag="declined"):
 
     attempt: str
     lease_version: int
-    code: str
-    message: str
+    code: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,47}\Z", max_length=48)]
+    message: Annotated[str, msgspec.Meta(max_length=DECLINED_MESSAGE_CHARS_MAX)]
 
 
 class Heartbeat(Message, frozen=True, tag="heartbeat"):

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from hivemark.api.link import (
+    DECLINED_MESSAGE_CHARS_MAX,
     FRAME_BYTES_MAX,
     Cancel,
     Challenge,
@@ -430,7 +431,12 @@ class HiveCore:
 
     def _decline(self, lease: Lease, code: str, message: str) -> Effects:
         return self._send(
-            Declined(attempt=lease.attempt, lease_version=lease.lease_version, code=code, message=message)
+            Declined(
+                attempt=lease.attempt,
+                lease_version=lease.lease_version,
+                code=code,
+                message=message[:DECLINED_MESSAGE_CHARS_MAX],
+            )
         )
 
     def _post_due(self, mono_ms: int) -> Effects:

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
+from hivemark.api.link import OUTPUT_BYTES_PER_TOKEN_MAX
 from hivemark.hive.engines.base import Chunk
 from hivemark.hive.failure import EngineFailure, Stage
 from hivemark.protocol.receipt import PREFIX_CHUNKS, Prefix, Usage
@@ -55,11 +56,12 @@ class Recording:
         self.output_bytes += len(raw)
         self.texts.append(text)
         self._hash.update(raw)
-        if self.output_bytes > OUTPUT_BYTES_MAX or self.chunks > CHUNKS_MAX:
+        bytes_max = min(OUTPUT_BYTES_MAX, self.max_tokens * OUTPUT_BYTES_PER_TOKEN_MAX)
+        if self.output_bytes > bytes_max or self.chunks > CHUNKS_MAX:
             raise EngineFailure(
                 Stage.STREAM,
                 "output_too_large",
-                f"the output passed {OUTPUT_BYTES_MAX} bytes or {CHUNKS_MAX} chunks",
+                f"the output passed {bytes_max} bytes or {CHUNKS_MAX} chunks",
                 transient=False,
             )
         if self.chunks % PREFIX_CHUNKS == 0:

@@ -224,6 +224,14 @@ def test_more_token_ids_than_were_asked_for_are_refused(world: World) -> None:
     )
 
 
+def test_an_output_longer_than_its_tokens_can_make_is_refused(world: World) -> None:
+    _, hive = leased(world, execution={"sampling": {"max_tokens": 2}})
+    usage = Usage(prompt_tokens=5, completion_tokens=2)
+    with pytest.raises(ReceiptRefused) as caught:
+        hive.deliver(hive.result(hive.leases[0], output="x" * (2 * 1_024 + 1), usage=usage))
+    assert (caught.value.code, caught.value.field) == ("receipt_output_out_of_bounds", "disclosure.output")
+
+
 def test_a_hive_that_moves_after_its_lease_has_not_run_in_the_region_asked_for(world: World) -> None:
     job, hive = leased(world, constraints={"regions": ["US"]})
     model = OfferedModel(name="tiny", weights_sha256=WEIGHTS, engine="test")

@@ -1,6 +1,8 @@
 """Routes of hives: who is there, join links, enrolment, draining, revocation."""
 
 import hashlib
+import re
+from typing import Final
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -22,6 +24,7 @@ from hivemark.protocol.strictjson import parse_json
 from hivemark.protocol.times import format_ms
 
 router = APIRouter(tags=["hives"])
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 
 
 @router.get(routes.HIVES)
@@ -98,6 +101,6 @@ def _read_hive(services: Services, hive: str) -> HiveBody:
 
 def _address(request: Request, *, tls: bool) -> tuple[str, int]:
     host, port = request.url.hostname, request.url.port
-    if not host:
-        raise InvalidError("the request names no host", code="parameter_invalid", field="Host")
+    if not host or _HOST.fullmatch(host) is None:
+        raise InvalidError("the request names no usable host", code="parameter_invalid", field="Host")
     return host, port or (443 if tls else 80)

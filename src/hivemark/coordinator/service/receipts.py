@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from hivemark.api.link import Disclosure, ResultFrame
+from hivemark.api.link import OUTPUT_BYTES_PER_TOKEN_MAX, Disclosure, ResultFrame
 from hivemark.coordinator.ports import AttemptRow, ExecutionRow, HiveRow
 from hivemark.coordinator.service.statements import Seen
 from hivemark.errors import HivemarkError, InvalidError, UnverifiedError
@@ -204,7 +204,16 @@ def _open_question(receipt: Receipt, disclosure: Disclosure, request: JsonObject
 
 
 def _require_bounds(receipt: Receipt, disclosed: Disclosed, request: JsonObject) -> None:
-    """Usage beyond what the request can hold is not billed, it is refused."""
+    """What is more than the request can hold is not cut or billed, it is refused."""
+    output = disclosed.output
+    if output is not None and len(output.text.encode()) > (
+        receipt.sampling.max_tokens * OUTPUT_BYTES_PER_TOKEN_MAX
+    ):
+        raise UnverifiedError(
+            "a longer output than the tokens asked for can make",
+            code="output_out_of_bounds",
+            field="disclosure.output",
+        )
     token_ids = disclosed.token_ids
     if token_ids is not None and len(token_ids.value) > receipt.sampling.max_tokens:
         raise UnverifiedError(
