@@ -272,8 +272,7 @@ def _require_spec(
 
 
 def _require_admitted(spec: JobSpec, hive: str) -> None:
-    providers = spec.constraints.providers
-    if hive in providers.deny or (providers.allow and hive not in providers.allow):
+    if not spec.constraints.providers.admits(hive):
         raise UnverifiedError(f"the request does not admit {hive}", code="spec_mismatch")
 
 

@@ -45,6 +45,10 @@ class Providers(Shape, frozen=True, kw_only=True):
     allow: Annotated[tuple[Reference, ...], Meta(max_length=256)] = ()
     deny: Annotated[tuple[Reference, ...], Meta(max_length=256)] = ()
 
+    def admits(self, hive: str) -> bool:
+        """Whether this hive may run the job; who is denied is denied even if allowed."""
+        return hive not in self.deny and (not self.allow or hive in self.allow)
+
 
 class Sampling(Shape, frozen=True, kw_only=True):
     """How tokens are drawn; `stop` is always a list."""

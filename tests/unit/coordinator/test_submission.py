@@ -143,6 +143,34 @@ def test_a_job_says_what_it_waits_for(world: World) -> None:
     assert world.services.jobs.view(job).waiting_for == ("hive attic in EU to link again",)
 
 
+def test_a_job_says_that_no_hive_is_admitted(world: World) -> None:
+    hive, other = world.hive(region="EU").link(), world.hive(region="EU").link(slots=0)
+    constraints = {"regions": ["EU"], "providers": {"allow": ["hive_nobody"]}}
+    benched = world.submit(benchmark(constraints=constraints)).job
+    bare = world.submit(noop(constraints={"providers": {"deny": [hive.id, other.id]}})).job
+    admitted = world.submit(noop("admitted", constraints={"providers": {"allow": [other.id]}})).job
+    assert hive.tick() == []
+    assert [world.services.jobs.view(job).waiting_for for job in (benched, bare, admitted)] == [
+        ("a hive in EU that offers tiny and that constraints.providers admits",),
+        ("a hive that constraints.providers admits",),
+        (),
+    ]
+
+
+def test_a_job_says_that_the_model_is_offered_with_a_digest_now(world: World) -> None:
+    from hivemark.api.link import Offer, OfferedModel
+
+    def offer(digest: str | None) -> Offer:
+        model = OfferedModel(name="m", weights_sha256=digest, engine="e")
+        return Offer(name="attic", region="US", slots=0, models=(model,))
+
+    hive = world.hive().link(slots=0, models=offer(None).models)
+    job = world.submit(benchmark(models=["m"])).job
+    assert world.services.jobs.view(job).waiting_for == ()
+    hive.send(offer("1" * 64))
+    assert world.services.jobs.view(job).waiting_for == ("a hive that offers m without a digest",)
+
+
 def test_a_deadline_ends_what_is_left(world: World) -> None:
     job = world.submit(noop(constraints={"timeout_s": 5})).job
     world.wait(6)

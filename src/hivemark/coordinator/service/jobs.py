@@ -31,6 +31,7 @@ from hivemark.errors import ConflictError, ForbiddenError, NotFoundError
 from hivemark.jobs.lifecycle import FINAL_JOB_STATES, ExecutionState
 from hivemark.protocol.bundle import Bundle, Disclosed
 from hivemark.protocol.dsse import parse_envelope
+from hivemark.protocol.jobspec_members import Providers
 from hivemark.protocol.receipt import Receipt, parse_receipt
 
 PAGE_MAX: Final = 1_000
@@ -297,7 +298,8 @@ class Jobs:
                 self._needs.pop(next(iter(self._needs)), None)
             self._needs[job.id] = needs
         hives = [hive for hive in self._store.hives() if hive.status == "active"]
-        unmet = {need: reason for need in needs if (reason := _reason(*need, hives))}
+        providers = self._requests.spec(job).constraints.providers
+        unmet = {need: reason for need in needs if (reason := _reason(*need, hives, providers))}
         if unmet:
             queued = self._needs_of(job, queued_only=True)
             unmet = {need: reason for need, reason in unmet.items() if need in queued}
@@ -325,9 +327,16 @@ def _receipt(attempt: AttemptRow | None) -> Receipt | None:
 
 
 def _reason(
-    name: str | None, weights: str | None, region: str | None, hives: Sequence[HiveRow]
+    name: str | None,
+    weights: str | None,
+    region: str | None,
+    hives: Sequence[HiveRow],
+    providers: Providers,
 ) -> str | None:
     place = f"in {region} " if region else ""
+    wanted = f"a hive {place}".strip()
+    if name is not None:
+        wanted += f" that offers {name}{'' if weights else ' without a digest'}"
     able = [
         hive
         for hive in hives
@@ -335,7 +344,10 @@ def _reason(
         and (name is None or any(_serves(name, weights, model) for model in hive.models))
     ]
     if not able:
-        return f"a hive {place}that offers {name}" if name else f"a hive {place}".strip()
+        return wanted
+    able = [hive for hive in able if providers.admits(hive.id)]
+    if not able:
+        return f"{wanted} {'and ' if name else ''}that constraints.providers admits"
     if not any(hive.linked for hive in able):
         return f"hive {', '.join(hive.name for hive in able[:3])} {place}to link again"
     if all(hive.draining for hive in able if hive.linked):
@@ -344,7 +356,10 @@ def _reason(
 
 
 def _serves(name: str, weights: str | None, model: HiveModel) -> bool:
-    return model.weights_sha256 == weights if weights else model.name == name
+    """As placement has it: a cell without a digest goes only where the model has none."""
+    if weights is not None:
+        return model.weights_sha256 == weights
+    return model.name == name and model.weights_sha256 is None
 
 
 def event_json(event: JobEvent) -> dict[str, Any]:
