@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import sys
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,7 +18,7 @@ from hivemark.cli.output import open_output, plain_table, to_the_minute
 from hivemark.client.views import TrustedKey
 from hivemark.protocol.ids import account_id
 from hivemark.protocol.jobspec import parse_jobspec, sign_jobspec, verify_jobspec
-from hivemark.protocol.keyfile import load_private_key, save_private_key
+from hivemark.protocol.keyfile import load_private_key, save_private_key, save_private_key_pem
 from hivemark.protocol.keys import PrivateKey
 from hivemark.protocol.strictjson import parse_json_object
 from hivemark.protocol.times import format_ms
@@ -33,12 +34,25 @@ KeyOption = Annotated[
 STDIO: Final = Path("-")
 
 
-@app.command(epilog="Example: hivemark keys new -o auditor.key")
+class KeyForm(StrEnum):
+    """How a private key is written (spec/keys 3); both are read wherever a key is taken."""
+
+    JSON = "json"
+    PEM = "pem"
+
+
+@app.command(
+    epilog="Examples: hivemark keys new -o auditor.key · hivemark keys new --format pem -o auditor.pem"
+)
 def new(
     home: HomeOption = HOME_DEFAULT,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write it here instead of into this home.")
     ] = None,
+    form: Annotated[
+        KeyForm,
+        typer.Option("--format", help="Ours, or PKCS#8 PEM as OpenSSL reads it; every command takes both."),
+    ] = KeyForm.JSON,
     as_json: JsonOption = False,
 ) -> None:
     """Make an Ed25519 key; it never overwrites another, and only you can read it."""
@@ -47,7 +61,10 @@ def new(
         folders.ensure_folders()
     path = output or folders.account_key
     key = PrivateKey.generate(secrets.token_bytes)
-    save_private_key(path, key, created=format_ms(_now_ms()), owner_id=account_id(key.public.raw))
+    if form is KeyForm.PEM:
+        save_private_key_pem(path, key)
+    else:
+        save_private_key(path, key, created=format_ms(_now_ms()), owner_id=account_id(key.public.raw))
     _show_key(key, path, as_json=as_json)
 
 

@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from hivemark.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
-from hivemark.protocol.keys import PrivateKey, encode_private_key_json, parse_private_key
+from hivemark.protocol.keys import (
+    PrivateKey,
+    encode_private_key_json,
+    encode_private_key_pem,
+    parse_private_key,
+)
 
 KEY_FILE_BYTES_MAX: Final = 16_384
 _READABLE_BY_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -39,12 +44,18 @@ def load_private_key(path: Path) -> PrivateKey:
 
 
 def save_private_key(path: Path, key: PrivateKey, *, created: str, owner_id: str | None = None) -> None:
-    """Write the JSON form, durable and readable by its owner alone; never overwrites (`ConflictError`).
-
-    Written under another name and then linked: `path` holds the whole key after a crash, or does not exist.
-    """
+    """Write the JSON form, durable and readable by its owner alone; never overwrites (`ConflictError`)."""
     value = encode_private_key_json(key, created=created, owner_id=owner_id)
-    raw = json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+    _write_once(path, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def save_private_key_pem(path: Path, key: PrivateKey) -> None:
+    """The same in the PEM form, which other programs read; it has no place for an id or a time."""
+    _write_once(path, encode_private_key_pem(key))
+
+
+def _write_once(path: Path, raw: bytes) -> None:
+    """Written under another name and then linked: after a crash `path` holds the whole key, or is absent."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

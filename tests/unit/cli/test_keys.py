@@ -1,8 +1,12 @@
 """Keys are made once, closed to others, and sign what `hivemark` accepts."""
 
+import base64
 import json
 import stat
 from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
 
 
 def test_a_new_key_is_closed_to_others_and_never_overwritten(run, tmp_path: Path) -> None:
@@ -13,6 +17,27 @@ def test_a_new_key_is_closed_to_others_and_never_overwritten(run, tmp_path: Path
     again = run("keys", "new")
     assert (again.code, "never overwritten" in again.err) == (1, True)
     assert json.loads(run("keys", "show", "--json").out)["public_key"] == made["public_key"]
+
+
+def test_a_key_in_pem_is_closed_too_and_taken_wherever_a_key_is(run, tmp_path: Path) -> None:
+    pem, spec = tmp_path / "auditor.pem", tmp_path / "job.json"
+    made = json.loads(run("keys", "new", "--format", "pem", "-o", str(pem), "--json").out)
+    assert stat.S_IMODE(pem.stat().st_mode) == 0o400
+    loaded = serialization.load_pem_private_key(pem.read_bytes(), password=None)
+    assert base64.b64encode(loaded.public_key().public_bytes_raw()).decode() == made["public_key"]
+    assert "never overwritten" in run("keys", "new", "--format", "pem", "-o", str(pem)).err
+    assert json.loads(run("keys", "show", "-k", str(pem), "--json").out) == made
+    spec.write_text(json.dumps({"id": "x", "benchmark": "noop"}), encoding="utf-8")
+    signed = json.loads(run("keys", "sign", str(spec), "-k", str(pem), "--json").out)
+    assert signed["public_key"] == made["public_key"]
+
+
+@pytest.mark.parametrize("form", ["json", "pem"])
+def test_the_fingerprint_of_a_homes_key_is_shown_in_either_form(run, form: str) -> None:
+    made = json.loads(run("keys", "new", "--format", form, "--json").out)
+    raw = Path(made["path"]).read_bytes()
+    assert raw.startswith(b"-----BEGIN PRIVATE KEY-----") == (form == "pem")
+    assert made["fingerprint"] in run("keys", "show").out
 
 
 def test_showing_a_key_never_shows_its_secret(run) -> None:

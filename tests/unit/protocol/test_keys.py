@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hivemark.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnverifiedError
 from hivemark.protocol import keys
 from hivemark.protocol.base64strict import encode_base64
-from hivemark.protocol.keyfile import load_private_key, save_private_key
+from hivemark.protocol.keyfile import load_private_key, save_private_key, save_private_key_pem
 
 KEY = keys.PrivateKey.from_seed(bytes(range(32)))
 CREATED = "2026-11-20T20:10:29.123Z"
@@ -37,8 +37,7 @@ def test_generate_takes_exactly_its_seed_from_the_source():
 def test_a_key_is_read_back_from_both_forms(tmp_path):
     save_private_key(tmp_path / "key.json", KEY, created=CREATED, owner_id="acct_x")
     pem = tmp_path / "key.pem"
-    pem.write_bytes(keys.encode_private_key_pem(KEY))
-    pem.chmod(0o600)
+    save_private_key_pem(pem, KEY)
     assert load_private_key(tmp_path / "key.json") == load_private_key(pem) == KEY
     assert pem.read_bytes().startswith(b"-----BEGIN PRIVATE KEY-----")
 
