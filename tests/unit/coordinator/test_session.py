@@ -249,6 +249,30 @@ def test_a_declined_lease_is_queued_again(world: World) -> None:
     assert world.executions(job.id) == ["queued"]
 
 
+def test_what_a_hive_gave_back_goes_to_another_that_can_run_it(world: World) -> None:
+    job = world.submit(noop()).job
+    bad = world.hive().link()
+    good = world.hive().link(slots=1)
+    lease = bad.leases[0]
+    bad.send(Declined(attempt=lease.attempt, lease_version=lease.lease_version, code="busy", message=""))
+    world.wait(5)
+    bad.tick()
+    assert world.executions(job.id) == ["queued"]
+    good.tick()
+    assert [lease.execution for lease in good.leases] == [lease.execution]
+
+
+def test_what_a_hive_gave_back_returns_to_it_when_no_other_can_run_it(world: World) -> None:
+    job = world.submit(noop()).job
+    only = world.hive().link()
+    world.hive(region="EU").link(slots=0)
+    lease = only.leases[0]
+    only.send(Declined(attempt=lease.attempt, lease_version=lease.lease_version, code="busy", message=""))
+    world.wait(5)
+    only.tick()
+    assert world.executions(job.id) == ["leased"]
+
+
 def test_started_is_believed_of_the_own_lease_alone(world: World) -> None:
     job = world.submit(noop()).job
     hive = world.hive().link()

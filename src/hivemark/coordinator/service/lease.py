@@ -1,15 +1,18 @@
 """T2: queued executions for a hive with free slots, each with a signed grant."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from hivemark.api.link import RESULT_PATH, Lease
 from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.ports import (
     AttemptRow,
     HiveRow,
+    HiveStore,
     JobHead,
+    JobStore,
     LeaseCandidate,
     LeaseStore,
     NewLease,
@@ -18,7 +21,7 @@ from hivemark.coordinator.service import hints
 from hivemark.coordinator.service.hints import Hints
 from hivemark.coordinator.service.identity import Identity, Random
 from hivemark.coordinator.service.requests import Requests
-from hivemark.fleet.placement import Candidate, Provider, choose
+from hivemark.fleet.placement import Candidate, Provider, choose, is_eligible
 from hivemark.protocol.base64strict import encode_base64
 from hivemark.protocol.canonical import encode_canonical
 from hivemark.protocol.grant import Grant, GrantedModel, SignedGrant, sign_grant
@@ -28,6 +31,10 @@ from hivemark.protocol.times import format_ms
 
 CANDIDATES_PER_SLOT: Final = 4
 CANDIDATES_MAX: Final = 256
+
+
+class LeasingStores(JobStore, LeaseStore, HiveStore, Protocol):
+    """The ports of leasing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class Leasing:
     def __init__(
         self,
         *,
-        store: LeaseStore,
+        store: LeasingStores,
         requests: Requests,
         identity: Identity,
         rules: LeaseRules,
@@ -79,8 +86,10 @@ class Leasing:
             return ()
         limit = min(free_slots * CANDIDATES_PER_SLOT, CANDIDATES_MAX)
         found = {row.execution.id: row for row in self._store.candidates(hive.id, now_ms=now_ms, limit=limit)}
+        candidates = [self._candidate(row) for row in found.values()]
+        elsewhere = self._better_elsewhere(hive, candidates, found)
         chosen = choose(
-            (self._candidate(row) for row in found.values()),
+            (one for one in candidates if one.execution not in elsewhere),
             _provider(hive),
             free_slots=free_slots,
             now_ms=now_ms,
@@ -96,6 +105,32 @@ class Leasing:
         for job in {attempt.job for attempt in won}:
             self._hints.notify(hints.of_job(job))
         return tuple(self._message(offers[attempt.id], attempt) for attempt in won)
+
+    def _better_elsewhere(
+        self, hive: HiveRow, candidates: list[Candidate], rows: Mapping[str, LeaseCandidate]
+    ) -> frozenset[str]:
+        """Executions whose last attempt this very hive ended without success, while another could take them.
+
+        Otherwise one bad hive would use up all attempts of whatever it touches.
+        """
+        tried = [rows[one.execution].execution.attempt for one in candidates]
+        last = [attempt for attempt in tried if attempt is not None]
+        ended_here = (
+            {one.execution for one in self._store.attempts_of(last) if one.hive == hive.id} if last else ()
+        )
+        if not ended_here:
+            return frozenset()
+        others = [
+            _provider(other)
+            for other in self._store.hives()
+            if other.id != hive.id and other.linked and other.status == "active" and other.slots > 0
+        ]
+        return frozenset(
+            one.execution
+            for one in candidates
+            if one.execution in ended_here
+            and any(not other.draining and is_eligible(one, other) for other in others)
+        )
 
     def _candidate(self, row: LeaseCandidate) -> Candidate:
         providers = self._requests.spec(row.job).constraints.providers
