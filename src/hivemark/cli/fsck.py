@@ -13,6 +13,7 @@ from hivemark.cli.output import Output, open_output
 from hivemark.coordinator.config import load_settings
 from hivemark.coordinator.store import FolderBlobStore, FolderTileStore, SqlStore, open_store
 from hivemark.coordinator.store.fsck import check_database
+from hivemark.coordinator.store.fsckhives import check_enrolments
 from hivemark.coordinator.store.fscklog import check_log
 from hivemark.coordinator.store.fsckreceipts import check_receipts
 from hivemark.errors import NotFoundError
@@ -23,7 +24,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog="Examples: hivemark fsck · hivemark fsck --home /srv/hivemark --json")
 def fsck(home: HomeOption = HOME_DEFAULT, as_json: JsonOption = False) -> None:
-    """Replay the log and the book, and compare jobs, attempts, receipts and files with each other.
+    """Replay the log and the book, and compare jobs, attempts, receipts, hives and files with each other.
 
     Repairs nothing, and may run beside the coordinator. Exit code 1 when a problem is found.
     """
@@ -46,8 +47,12 @@ def _problems(home: Home, progress: Callable[[str, int, int], None]) -> Iterator
     store: SqlStore = open_store(settings.database, network=_network_name(home.root), create=False)
     try:
         yield from check_database(store, progress=progress)
-        for log in parse_policy(home.policy.read_bytes()).logs[:1]:  # of a home's own policy: its one log
+        policy = parse_policy(home.policy.read_bytes())
+        for log in policy.logs[:1]:  # of a home's own policy: its one log
             yield from check_log(store, FolderTileStore(home.root / "log"), log.verifier, progress=progress)
+        yield from check_enrolments(
+            store, network=policy.network, service_key=policy.service_key, progress=progress
+        )
         yield from check_receipts(store, FolderBlobStore(home.root / "blobs"), progress=progress)
     finally:
         store.close()

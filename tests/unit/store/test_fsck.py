@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from sqlalchemy import text
@@ -19,17 +20,39 @@ from hivemark.coordinator.ports import (
 )
 from hivemark.coordinator.store import FolderBlobStore, FolderTileStore, SqlStore, open_store
 from hivemark.coordinator.store.fsck import check_database
+from hivemark.coordinator.store.fsckhives import check_enrolments
 from hivemark.coordinator.store.fscklog import check_log
 from hivemark.coordinator.store.fsckreceipts import check_receipts
 from hivemark.jobs.lifecycle import ExecutionEvent
 from hivemark.protocol.dsse import parse_envelope, sign_envelope
-from hivemark.protocol.entry import encode_attempt, encode_private
+from hivemark.protocol.enrolment import Enrolment, sign_enrolment
+from hivemark.protocol.entry import encode_attempt, encode_enrolled, encode_private
+from hivemark.protocol.ids import hive_id
 from hivemark.protocol.keys import PrivateKey
+from hivemark.protocol.receipt import ClaimedRegion, HiveRef
+from hivemark.protocol.times import format_ms
 from hivemark.translog.note import NoteSigner
 
 KEY = PrivateKey.from_seed(bytes(32))
 SIGNER = NoteSigner("hivemark.example/fsck/2026", KEY)
 FAR_MS = 1 << 40
+HIVE_KEY = PrivateKey.from_seed(b"h" * 32).public
+HIVE = hive_id(HIVE_KEY.raw)
+
+
+def enrolment_entry(
+    row: str, event: Literal["enrolled", "revoked"], *, network: str = "fsck", key: PrivateKey = KEY
+) -> NewLogEntry:
+    statement = Enrolment(
+        network=network,
+        event=event,
+        hive=HiveRef.of(HIVE_KEY),
+        at=format_ms(1),
+        region=ClaimedRegion(claimed="EU"),
+        absent={},
+    )
+    entry = encode_enrolled(sign_enrolment(statement, key))
+    return NewLogEntry(row, entry, entry, None, None)
 
 
 def result_of(attempt: str, lease_version: int, *, private: bool, disclosure: str) -> Result:
@@ -74,10 +97,26 @@ def store(tmp_path: Path, blobs: FolderBlobStore, tiles: FolderTileStore) -> Ite
     store.add_join_token("token", owner="acct_b", until_ms=FAR_MS)
     model = HiveModel("tiny", None, "e", None, None, None, True)
     hive = HiveRow(
-        "hive_a", "hk", "h", "", None, "active", False, 1, 0, None, False, None, 3, (), (), (model,), None
+        HIVE,
+        HIVE_KEY.base64,
+        "h",
+        "",
+        "EU",
+        "active",
+        False,
+        1,
+        0,
+        None,
+        False,
+        None,
+        3,
+        (),
+        (),
+        (model,),
+        None,
     )
-    store.enrol(hive, token_sha256="token", now_ms=1, log=NewLogEntry("enrol", b"e", b"e", None, None))
-    epoch = store.open_session("hive_a", session_sha256="s", address=None, now_ms=2)
+    store.enrol(hive, token_sha256="token", now_ms=1, log=enrolment_entry("enrol", "enrolled"))
+    epoch = store.open_session(HIVE, session_sha256="s", address=None, now_ms=2)
     cells = tuple(
         NewExecution(f"exe_{n}", n, 0, 0, 0, 0, 0, 0, "tiny", None, None, hold_micro=100) for n in range(3)
     )
@@ -104,7 +143,7 @@ def store(tmp_path: Path, blobs: FolderBlobStore, tiles: FolderTileStore) -> Ite
             cells,
         )
     )
-    leases = [NewLease(f"att_{n}", f"exe_{n}", 1, "hive_a", epoch, FAR_MS, "g") for n in range(3)]
+    leases = [NewLease(f"att_{n}", f"exe_{n}", 1, HIVE, epoch, FAR_MS, "g") for n in range(3)]
     leased = store.lease(leases, now_ms=20)
     for attempt, private in zip(leased[:2], (False, True), strict=True):
         disclosure = blobs.put(attempt.id.encode())
@@ -122,6 +161,7 @@ def everything(store: SqlStore, blobs: FolderBlobStore, tiles: FolderTileStore) 
     return [
         *check_database(store),
         *check_log(store, tiles, SIGNER.verifier),
+        *check_enrolments(store, network="fsck", service_key=KEY.public),
         *check_receipts(store, blobs),
     ]
 
@@ -155,6 +195,11 @@ def test_a_sound_store_has_no_problems(
         ("UPDATE log_leader SET size = size + 1", "log: its head says"),
         ("DELETE FROM log_entries WHERE idx = 1", "it must have one of them"),
         ("UPDATE log_rows SET leaf = x'00' WHERE id = 'enrol'", "do not lead to the signed root"),
+        ("UPDATE log_rows SET leaf = x'00' WHERE id = 'enrol'", "its enrolment does not hold"),
+        ("UPDATE log_rows SET attempt = 'att_0' WHERE id = 'enrol'", "its enrolment is not in the log"),
+        ("UPDATE log_rows SET attempt = NULL WHERE id = 'att_0'", "no attempt and is no enrolment"),
+        ("UPDATE hives SET status = 'revoked'", "is revoked, the log does not say so"),
+        ("UPDATE hives SET public_key = 'other'", "has another key than the log says"),
         ("UPDATE attempts SET receipt_sha256 = 'x' WHERE id = 'att_0'", "does not have its digest"),
         ("UPDATE attempts SET receipt = x'00' WHERE id = 'att_1'", "holds another receipt"),
         ("UPDATE log_rows SET salt = x'00' WHERE id = 'att_1'", "does not commit to its log entry"),
@@ -168,6 +213,32 @@ def test_what_was_changed_is_found(
     assert store.database.write(lambda connection: connection.execute(text(harm)).rowcount) >= 1
     problems = everything(store, blobs, tiles)
     assert any(found in problem for problem in problems), problems
+
+
+def test_a_revoked_hive_has_its_end_in_the_log(store: SqlStore) -> None:
+    store.revoke_hive(HIVE, now_ms=50, log=enrolment_entry("revoke", "revoked"))
+    assert check_enrolments(store, network="fsck", service_key=KEY.public) == []
+    harm = text("UPDATE hives SET status = 'active'")
+    assert store.database.write(lambda connection: connection.execute(harm).rowcount) == 1
+    (problem,) = check_enrolments(store, network="fsck", service_key=KEY.public)
+    assert problem == f"hive {HIVE}: is active, the log says that it was revoked"
+
+
+def test_enrolments_of_other_services_and_networks_are_found(store: SqlStore) -> None:
+    other = PrivateKey.from_seed(b"o" * 32).public
+    problems = check_enrolments(store, network="fsck", service_key=other)
+    assert "its enrolment does not hold" in problems[0]
+    assert problems[1:] == [f"hive {HIVE}: its enrolment is not in the log"]
+    problems = check_enrolments(store, network="other", service_key=KEY.public)
+    assert problems[0] == "log row enrol: its enrolment is of network fsck"
+
+
+def test_a_hive_only_the_log_knows_is_found(tmp_path: Path) -> None:
+    empty = open_store(f"sqlite:///{tmp_path / 'empty.db'}", network="fsck")
+    empty.queue_entry(enrolment_entry("enrol", "enrolled"), now_ms=1)
+    found = check_enrolments(empty, network="fsck", service_key=KEY.public)
+    empty.close()
+    assert found == [f"hive {HIVE}: was enrolled in log row enrol, the database does not know it"]
 
 
 @pytest.mark.parametrize("path", ["tile/0/000.p/3", "tile/entries/000.p/3"])
