@@ -34,16 +34,6 @@ class Reconciliation:
     lost: tuple[str, ...]
 
 
-def lease_until_ms(now_ms: int) -> int:
-    """When a lease granted or renewed now ends."""
-    return now_ms + LEASE_TTL_S * 1_000
-
-
-def is_expired(until_ms: int, now_ms: int) -> bool:
-    """The last millisecond of a lease is the one before `until_ms`."""
-    return now_ms >= until_ms
-
-
 def reconcile(held: Iterable[Held], open_attempts: Mapping[str, int]) -> Reconciliation:
     """Compare what a hive holds with its open attempts (id → lease version).
 

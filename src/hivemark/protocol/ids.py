@@ -2,12 +2,9 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
-
-from hivemark.errors import InvalidError
 
 JOB: Final = "job"
 EXECUTION: Final = "exe"
@@ -30,18 +27,6 @@ def new_id(prefix: str, *, now_ms: int, random: Callable[[int], bytes]) -> str:
     assert 0 <= now_ms < 1 << 48, f"not Unix milliseconds: {now_ms}"
     noise = int.from_bytes(random(_RANDOM_BYTES), "big")
     return f"{prefix}_{_crockford(now_ms, _TIME_CHARS)}{_crockford(noise, _RANDOM_CHARS)}"
-
-
-def is_id(text: str, prefix: str) -> bool:
-    """Whether `text` has the form that `new_id(prefix, …)` gives."""
-    return re.fullmatch(rf"{prefix}_[0-7][{_ALPHABET}]{{25}}", text) is not None
-
-
-def require_id(text: str, prefix: str, *, field: str | None = None) -> str:
-    """`text` if it is an id of this kind; raises `InvalidError` with code `id_malformed` otherwise."""
-    if not is_id(text, prefix):
-        raise InvalidError(f"expected an id {prefix}_ and 26 characters", code="id_malformed", field=field)
-    return text
 
 
 def hive_id(public_key_raw: bytes) -> str:

@@ -7,8 +7,6 @@ from hivemark.fleet.leases import (
     SILENT_AFTER_MS,
     Held,
     Patience,
-    is_expired,
-    lease_until_ms,
     reconcile,
 )
 
@@ -17,13 +15,6 @@ def test_a_lease_outlives_lost_heartbeats_and_a_lost_link() -> None:
     assert LEASE_TTL_S >= 4 * HEARTBEAT_S
     assert LINK_LOST_AFTER_S < LEASE_TTL_S
     assert LINK_LOST_AFTER_S >= 3 * HEARTBEAT_S
-
-
-def test_a_lease_ends_at_its_millisecond() -> None:
-    until = lease_until_ms(1_000)
-    assert until == 1_000 + LEASE_TTL_S * 1_000
-    assert not is_expired(until, until - 1)
-    assert is_expired(until, until)
 
 
 def test_what_is_held_and_open_goes_on() -> None:

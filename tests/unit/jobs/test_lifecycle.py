@@ -1,6 +1,7 @@
 """The life cycles, over all pairs of state and event."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,8 @@ def test_the_diagram_draws_every_move_once() -> None:
         assert sum(line.count(event) for line in arrows) >= 1
     assert drawn.count("stateDiagram-v2") == 2
     assert "    completed --> [*]" in drawn
+
+
+def test_the_specification_shows_the_diagram() -> None:
+    page = (Path(__file__).parents[3] / "docs/spec/lifecycles.md").read_text()
+    assert all(part.strip() in page for part in diagram().split("\n\n"))
