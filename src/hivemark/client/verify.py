@@ -198,7 +198,8 @@ def _verify_checkpoint(proof: TlogProof, policy: Policy | None, steps: _Steps) -
         return ()
     checked = policy.verify_checkpoint(proof.checkpoint)  # its codes: log_unknown, quorum_missing, note_…
     names = [item.verifier.name for item in checked.cosignatures]
-    steps.passed("checkpoint", f"signed by {checked.log.verifier.name}, cosigned by {len(names)}")
+    witnessed = f"cosigned by {len(names)}" if names else "no witness cosigned it"
+    steps.passed("checkpoint", f"signed by {checked.log.verifier.name}, {witnessed}")
     if not names:
         return ("L0 signed receipt in a log without witnesses",)
     return (f"L0 signed receipt in a log witnessed by {', '.join(sorted(names))}",)
