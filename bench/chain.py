@@ -92,7 +92,7 @@ class Network:
             "version": "1",
             "benchmark": "chain",
             "questions": [{"id": f"q{n}", "text": f"question {n}"} for n in range(QUESTIONS)],
-            "models": ["hivemark-tiny"],
+            "models": ["hivemark-tiny-a"],
             "runs": max(1, executions // QUESTIONS),
             "execution": {"sampling": {"max_tokens": 16}},
         }

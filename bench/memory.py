@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 AIMS_MIB = {"hivemark.coordinator": 150, "hivemark.hive": 80, "hivemark.worker": None}
-RUN = ("run", "--question", "capital-france", "--model", "hivemark-tiny", "--json")
+RUN = ("run", "--question", "capital-france", "--model", "hivemark-tiny-a", "--json")
 
 
 def main() -> None:

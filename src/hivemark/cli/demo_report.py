@@ -111,7 +111,7 @@ def show_conclusion(outcome: Outcome, home: Home, output: Output, *, is_kept: bo
         steps = {"run it again and keep the receipts": "hivemark demo --home ./demo"}
     steps |= {
         "start a network of your own, in the background": "hivemark up",
-        "ask it something": "hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny",
+        "ask it something": "hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny-a",
     }
     output.say("next:", style="bold")
     for what, command in steps.items():

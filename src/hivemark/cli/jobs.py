@@ -54,7 +54,7 @@ def ls(
         if jobs:
             output.show(table)
         else:
-            output.say("no job yet; next: hivemark run --question basics -m hivemark-tiny")
+            output.say("no job yet; next: hivemark run --question basics -m hivemark-tiny-a")
     output.result({"jobs": [_job_object(job) for job in jobs]})
 
 

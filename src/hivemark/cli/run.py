@@ -50,8 +50,8 @@ class Wishes:
 
 
 @app.command(
-    epilog="Examples: hivemark run --question basics --model hivemark-tiny --repeats 2 · "
-    "hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny · hivemark run job.json -o receipts/"
+    epilog="Examples: hivemark run --question basics --model hivemark-tiny-a --repeats 2 · "
+    "hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny-a · hivemark run job.json -o receipts/"
 )
 def run(
     file: Annotated[

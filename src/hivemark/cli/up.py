@@ -125,6 +125,6 @@ def _report(home: Home, first_start: dict[str, Any] | None, output: Output, *, w
     output.result({"url": url, "home": str(home.root), "hive": with_hive, "first_start": first_start})
     if output.as_json:
         return
-    output.say("next: hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny")
+    output.say("next: hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny-a")
     output.say("      hivemark hives link     (a link with which another machine joins)")
     output.say("      hivemark status, hivemark logs -f, hivemark down")

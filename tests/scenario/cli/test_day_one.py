@@ -68,8 +68,8 @@ def test_what_runs_is_well(machine: Machine) -> None:
     assert status["health"]["status"] == "ok"
     assert [program["running"] for program in status["programs"].values()] == [True, True]
     assert [model["name"] for model in machine.ask("models")["models"]] == [
-        "hivemark-tiny",
-        "hivemark-tiny-q4",
+        "hivemark-tiny-a",
+        "hivemark-tiny-b",
     ]
     (hive,) = machine.ask("hives", "ls")["hives"]
     assert hive["state"] == "linked"
@@ -80,7 +80,7 @@ def test_what_runs_is_well(machine: Machine) -> None:
 @pytest.fixture(scope="module")
 def ran(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     folder = tmp_path_factory.mktemp("receipts")
-    arguments = ["-q", "capital-peru", "-q", "Tell me <&> a story 🐝", "-m", "hivemark-tiny", "-n", "2"]
+    arguments = ["-q", "capital-peru", "-q", "Tell me <&> a story 🐝", "-m", "hivemark-tiny-a", "-n", "2"]
     return machine.ask("run", *arguments, "-o", str(folder)), folder
 
 
@@ -140,7 +140,7 @@ def test_a_stranger_s_job_is_refused_until_his_key_is_trusted(machine: Machine, 
     stranger = Machine(tmp_path / "stranger")
     key = stranger.ask("keys", "new")
     url = machine.ask("status")["url"]
-    run = ["run", "-q", "capital-peru", "-m", "hivemark-tiny", "--url", url, "--no-wait", "--private"]
+    run = ["run", "-q", "capital-peru", "-m", "hivemark-tiny-a", "--url", url, "--no-wait", "--private"]
     assert "key_not_trusted" in stranger.run(*run, code=1)
     machine.ask("keys", "trust", key["public_key"], "--id", "stranger")
     assert stranger.ask(*run)["executions"] == 1
@@ -154,7 +154,7 @@ def test_a_policy_from_the_network_is_pinned_only_when_accepted(
     key = other.ask("keys", "new")
     machine.ask("keys", "trust", key["public_key"])
     url = machine.ask("status")["url"]
-    run = ["run", "-q", "capital-peru", "-m", "hivemark-tiny", "--url", url]
+    run = ["run", "-q", "capital-peru", "-m", "hivemark-tiny-a", "--url", url]
     told = other.run(*run, code=2, stdin="n\n")
     assert "first contact" in told
     assert "SHA256:" in told
@@ -166,9 +166,9 @@ def test_a_policy_from_the_network_is_pinned_only_when_accepted(
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["run", "-q", "capital-of-nowhere", "-m", "hivemark-tiny"], "unknown_question"),
+        (["run", "-q", "capital-of-nowhere", "-m", "hivemark-tiny-a"], "unknown_question"),
         (["run", "-q", "capital-peru", "-m", "no-such-model"], "unknown_model"),
-        (["run", "-q", "capital-peru", "-m", "hivemark-tiny", "-r", "MOON"], "unknown_region"),
+        (["run", "-q", "capital-peru", "-m", "hivemark-tiny-a", "-r", "MOON"], "unknown_region"),
         (["jobs", "show", "job_00000000000000000000000000"], "unknown_job"),
     ],
 )
@@ -181,7 +181,7 @@ def test_what_does_not_exist_is_an_error_with_a_name(
 
 
 def test_a_job_that_nobody_can_run_waits_and_can_be_called_off(machine: Machine) -> None:
-    submitted = machine.ask("run", "-q", "capital-peru", "-m", "hivemark-tiny", "-r", "ASIA", "--no-wait")
+    submitted = machine.ask("run", "-q", "capital-peru", "-m", "hivemark-tiny-a", "-r", "ASIA", "--no-wait")
     assert machine.ask("jobs", "show", submitted["job"])["state"] == "enqueued"
     assert machine.ask("jobs", "cancel", submitted["job"])["state"] == "cancelled"
 
@@ -212,7 +212,7 @@ def test_what_is_started_in_the_foreground_ends_with_it(tmp_path: Path) -> None:
 def test_damage_is_found_by_fsck(tmp_path: Path) -> None:
     here = Machine(tmp_path / "home")
     here.run("up", "--listen", "127.0.0.1:0")
-    here.run("run", "-q", "capital-peru", "-m", "hivemark-tiny")
+    here.run("run", "-q", "capital-peru", "-m", "hivemark-tiny-a")
     here.run("down")
     assert here.ask("fsck")["problems"] == []
     blob = next(path for path in (here.home / "blobs").rglob("*") if path.is_file())

@@ -23,7 +23,7 @@ def benchmark(spec_id: str, **members: Any) -> dict[str, Any]:
         "version": "1",
         "benchmark": {"name": "scripted", "version": "1"},
         "questions": QUESTIONS,
-        "models": ["hivemark-tiny"],
+        "models": ["hivemark-tiny-a"],
         "execution": {"sampling": {"max_tokens": 32}},
         **members,
     }

@@ -89,7 +89,7 @@ def verify_foreign(policy: Path, *bundles: Path) -> tuple[int, dict[str, Any]]:
 def test_the_summary_measures_each_model_in_each_region(kept: tuple[dict[str, Any], Path, str]) -> None:
     result, _, _ = kept
     lines = {(line["model"], line["region"]): line for line in result["summary"]}
-    models = ("hivemark-tiny", "hivemark-tiny-q4")
+    models = ("hivemark-tiny-a", "hivemark-tiny-b")
     assert set(lines) == {(model, region) for model in models for region in ("US", "EU", "ASIA")}
     for line in lines.values():
         assert (line["executions"], line["completed"]) == (16, 16)

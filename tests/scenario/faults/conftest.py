@@ -97,7 +97,7 @@ class Network:
             id=f"faults-{time.time_ns()}",
             name="faults",
             questions=[{"id": f"q{number}", "text": f"Question {number}?"} for number in range(questions)],
-            models=("hivemark-tiny",),
+            models=("hivemark-tiny-a",),
             repeats=repeats,
             visibility="public",
             min_success_rate=1.0,

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 
-MODEL = "hivemark-tiny"
+MODEL = "hivemark-tiny-a"
 
 
 async def test_a_result_is_posted_again_until_it_is_acknowledged(coordinator, hives):

@@ -7,7 +7,7 @@ import pytest
 
 from hivemark.hive.config import Worker
 
-MODEL = "hivemark-tiny"
+MODEL = "hivemark-tiny-a"
 
 FAULTS = {
     "crash_before": ("stream", "connection_lost"),
@@ -89,7 +89,7 @@ async def test_after_three_faults_the_model_is_withdrawn_for_a_while_and_then_of
         failed = await coordinator.result(await coordinator.lease(MODEL, "[[fault=crash_before]]"))
         assert failed.failure.code == "connection_lost"
     names = [model.name for model in coordinator.offers[-1].models]
-    assert names == ["hivemark-tiny-q4"]
+    assert names == ["hivemark-tiny-b"]
     (withdrawn,) = [line for line in hive.log() if line["event"] == "model_withdrawn"]
     assert withdrawn["model"] == MODEL and "connection_lost" in withdrawn["reason"]
 

@@ -1,6 +1,6 @@
 """One lease after another through a real hive process with scripted workers."""
 
-MODEL = "hivemark-tiny"
+MODEL = "hivemark-tiny-a"
 
 
 async def test_a_lease_becomes_a_verified_receipt(coordinator, hives):

@@ -10,8 +10,8 @@ import psutil
 
 from hivemark.hive.config import Worker
 
-MODEL = "hivemark-tiny"
-OTHER = "hivemark-tiny-q4"
+MODEL = "hivemark-tiny-a"
+OTHER = "hivemark-tiny-b"
 
 
 async def gone(processes, *, timeout_s=5.0):

@@ -58,7 +58,7 @@ StartWorker = Callable[..., Awaitable[Worker]]
 
 def request(content: str = "Tell me a story about a dog.", **members: Any) -> dict[str, Any]:
     return {
-        "model": "hivemark-tiny",
+        "model": "hivemark-tiny-a",
         "messages": [{"role": "user", "content": content}],
         "temperature": 0.8,
         "seed": 3,
@@ -69,7 +69,7 @@ def request(content: str = "Tell me a story about a dog.", **members: Any) -> di
 def order(**members: Any) -> dict[str, Any]:
     return {
         "model_path": str(shipped()[0].path),
-        "model_name": "hivemark-tiny",
+        "model_name": "hivemark-tiny-a",
         "token": TOKEN,
         "threads": 1,
         "context_tokens_max": None,

@@ -64,7 +64,7 @@ async def test_ready_names_what_answers(worker: Worker) -> None:
     assert done == sorted(done) and done[0] == 0 and done[-1] > 0
     async with worker.http.get("/v1/models") as response:
         (entry,) = (await response.json())["data"]
-    assert (entry["id"], entry["object"]) == ("hivemark-tiny", "model")
+    assert (entry["id"], entry["object"]) == ("hivemark-tiny-a", "model")
     assert entry["weights_sha256"] == shipped()[0].weights_sha256
 
 

@@ -72,7 +72,7 @@ def test_a_plain_line_counts_every_state() -> None:
 
 
 def test_two_models_with_like_names_can_be_told_apart_on_a_narrow_terminal() -> None:
-    models = ("hivemark-tiny", "hivemark-tiny-q4")
+    models = ("hivemark-tiny-a", "hivemark-tiny-b")
     regions = ("US", "EU", "ASIA")
     cells = [(model, region) for model in models for region in regions]
     matrix = Matrix.of(

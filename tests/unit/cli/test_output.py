@@ -54,10 +54,10 @@ def test_what_is_to_be_copied_and_what_a_program_reads_stays_one_line() -> None:
 
 @pytest.mark.parametrize("columns", [80, 140])
 def test_a_hive_s_id_and_models_are_readable(columns: int) -> None:
-    models = tuple(HiveModel(name=name) for name in ("hivemark-tiny", "hivemark-tiny-q4"))
+    models = tuple(HiveModel(name=name) for name in ("hivemark-tiny-a", "hivemark-tiny-b"))
     hive = Hive(id=HIVE, name="workshop", status="active", linked=True, slots=2, running=1, models=models)
     text = "\n".join(shown(hives_table((hive,)), columns))
-    for whole in (HIVE, "hivemark-tiny-q4", "linked", "1/2"):
+    for whole in (HIVE, "hivemark-tiny-b", "linked", "1/2"):
         assert whole in text
 
 

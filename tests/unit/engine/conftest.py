@@ -25,7 +25,7 @@ GgufWriter = Callable[..., Path]
 @pytest.fixture(scope="session")
 def tiny() -> Model:
     """The shipped q8_0 model."""
-    return load_model(shipped()[0].path, name="hivemark-tiny")
+    return load_model(shipped()[0].path, name="hivemark-tiny-a")
 
 
 @pytest.fixture

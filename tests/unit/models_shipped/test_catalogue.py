@@ -16,7 +16,7 @@ def test_the_catalogue_pins_the_bytes_that_are_shipped() -> None:
 
 
 def test_the_names_are_the_published_ones_and_the_first_is_the_default() -> None:
-    assert [model.name for model in shipped()] == ["hivemark-tiny", "hivemark-tiny-q4"]
+    assert [model.name for model in shipped()] == ["hivemark-tiny-a", "hivemark-tiny-b"]
 
 
 def test_reading_the_catalogue_does_not_import_numpy() -> None:
