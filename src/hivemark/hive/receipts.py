@@ -87,7 +87,7 @@ def build_result(
 
 def _disclosure(request: EffectiveRequest, attempted: Attempted, salts: Salts) -> Disclosure:
     recording = attempted.recording
-    has_output = attempted.failure is None or recording.chunks > 0
+    has_output = attempted.failure is None or recording.output != ""
     has_token_ids = has_output and recording.token_ids is not None
     return Disclosure(
         request_salt=encode_base64(salts.request),

@@ -64,7 +64,7 @@ async def _consume(
     session: Session, request: EffectiveRequest, attempted: Attempted, *, watch: Watch, clock: Clock
 ) -> None:
     watch.asked()
-    async with aclosing(session.chat(request)) as chunks:
+    async with aclosing(session.answer(request)) as chunks:
         async for chunk in chunks:
             if chunk.text or chunk.token_ids:
                 watch.progressed()
