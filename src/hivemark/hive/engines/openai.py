@@ -213,7 +213,7 @@ async def _require_answer(response: aiohttp.ClientResponse, content_type: str) -
             f"the engine answered {status}: {_error_message(raw.decode('utf-8', 'replace'))}",
             transient=status in _TRANSIENT_STATUS,
             at_fault=status >= 500 and status not in _BUSY_STATUS,
-            answer=raw if 400 <= status < 500 and _is_error_object(raw) else None,
+            refusal=(status, raw) if 400 <= status < 500 and _is_error_object(raw) else None,
         )
     if response.content_type != content_type:
         raise _garbage(f"the answer is {response.content_type}, not {content_type}")
