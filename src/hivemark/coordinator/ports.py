@@ -59,6 +59,7 @@ class NewJob:
     deadline_ms: int
     requester: str  # pseudonym that stands in log entries
     executions: tuple[NewExecution, ...]
+    api_key: str | None = None  # id of the key whose budget the holds count against
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +306,8 @@ class JobStore(Protocol):
     def submit(self, job: NewJob) -> Submitted:
         """T1. In this order: same idempotency key and signer (same body → replay, other body →
         `UnsatisfiableError` `idempotency_key_reused`), `job_id_taken` and `nonce_repeated`
-        (`ConflictError`), `balance_too_low` (`PaymentRequiredError`)."""
+        (`ConflictError`), under an API key `api_key_revoked`, `api_key_expired` (`UnauthenticatedError`) and
+        `budget_exhausted` (`PaymentRequiredError`), `balance_too_low` (`PaymentRequiredError`)."""
         ...
 
     def job(self, job_id: str) -> JobRow | None: ...
@@ -511,6 +513,46 @@ class KeyStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A handle bound to an account. Its token is known to its holder alone; None as a limit: no limit."""
+
+    id: str
+    account: str
+    name: str
+    token_start: str  # what people recognise it by
+    scopes: tuple[str, ...]
+    models: tuple[str, ...] | None
+    budget_micro: int | None
+    spent_micro: int  # what is held or was charged under it
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    created_ms: int
+    expires_ms: int | None
+    revoked_ms: int | None
+    last_used_ms: int | None
+    account_trusted: bool  # whether any key of its account is trusted
+
+
+class ApiKeyStore(Protocol):
+    """API keys. Their budgets are kept by `JobStore.submit` and whatever ends a hold."""
+
+    def add_api_key(self, key: ApiKey, *, token_sha256: str) -> None: ...
+    def api_key(self, key_id: str) -> ApiKey | None: ...
+    def api_key_of_token(self, token_sha256: str) -> ApiKey | None: ...
+    def api_keys(self, *, account: str | None, before: str | None, limit: int) -> Sequence[ApiKey]:
+        """Newest first, revoked ones included; `before` as in `JobStore.jobs`."""
+        ...
+
+    def revoke_api_key(self, key_id: str, *, now_ms: int) -> None:
+        """For good; the first time counts. An unknown id: nothing happens."""
+        ...
+
+    def touch_api_key(self, key_id: str, *, now_ms: int) -> None:
+        """Note a use; not durable, and time only goes forward."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How much there is: jobs and executions by state, log rows without an index."""
 
@@ -519,7 +561,7 @@ class Counts:
     log_queue: int
 
 
-class Store(JobStore, LeaseStore, ResultStore, LogStore, HiveStore, KeyStore, Protocol):
+class Store(JobStore, LeaseStore, ResultStore, LogStore, HiveStore, KeyStore, ApiKeyStore, Protocol):
     """Everything; services take the narrow ports they need."""
 
     def counts(self) -> Counts:

@@ -15,7 +15,7 @@ from hivemark.coordinator.ports import (
     StateMoved,
     Submitted,
 )
-from hivemark.coordinator.store import intake, ledger, moves, rows
+from hivemark.coordinator.store import apikeys, intake, ledger, moves, rows
 from hivemark.coordinator.store.database import AnyRow, Database
 from hivemark.coordinator.store.tables import (
     accounts,
@@ -210,6 +210,8 @@ def _submit(job: NewJob, connection: Connection) -> Submitted:
     )
     _insert_job(connection, job)
     hold_micro = sum(cell.hold_micro for cell in job.executions)
+    if job.api_key is not None:
+        apikeys.spend(connection, job.api_key, hold_micro, now_ms=job.created_ms)
     if hold_micro:
         escrow = book.escrow_account(job.id)
         ledger.post(
@@ -243,6 +245,7 @@ _JOB_FIELDS: Final = (
     "min_regions",
     "created_ms",
     "deadline_ms",
+    "api_key",
 )
 _CELL_FIELDS: Final = (
     "id",
@@ -354,6 +357,7 @@ def _end_cells(
 def _void(connection: Connection, job: moves.LockedJob, cells: Sequence[AnyRow], *, now_ms: int) -> None:
     """Give back what was held for cells that ended without a result."""
     amount_micro = sum(cell.hold_micro for cell in cells)
+    apikeys.give_back(connection, job.api_key, amount_micro)
     if amount_micro:
         key = f"void:{job.id}:{job.event_seq}"  # the sequence before this transaction: once per move
         ledger.post(

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam
 
 from hivemark.coordinator.ports import NewLogEntry, Result, StateMoved
-from hivemark.coordinator.store import ledger, moves, rows
+from hivemark.coordinator.store import apikeys, ledger, moves, rows
 from hivemark.coordinator.store.database import AnyRow, Database
 from hivemark.coordinator.store.log import add_to_queue
 from hivemark.coordinator.store.tables import attempts
@@ -165,6 +165,7 @@ def _end_attempt(
 
 def _settle(connection: Connection, turn: AnyRow, charge_micro: int, *, now_ms: int) -> None:
     """Pay the hive's pending and give the rest back, or give everything back."""
+    apikeys.give_back(connection, turn.api_key, turn.hold_micro - charge_micro)
     escrow = book.escrow_account(turn.job)
     key = f"settle:{turn.execution}"
     if charge_micro:
