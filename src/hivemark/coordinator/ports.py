@@ -60,6 +60,7 @@ class NewJob:
     requester: str  # pseudonym that stands in log entries
     executions: tuple[NewExecution, ...]
     api_key: str | None = None  # id of the key whose budget the holds count against
+    held_by: str | None = None  # the run of the replica that holds the client of a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class JobHead:
     started_ms: int | None
     finished_ms: int | None
     deadline_ms: int
+    held_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ class AttemptRow:
     prompt_tokens: int | None
     completion_tokens: int | None
     log_entry: str | None  # id of the queued log row (see LogRow)
+    disclosed: bytes | None  # what opens the commitments of a call, without texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +221,7 @@ class Result:
 
     attempt: str
     lease_version: int
-    event: ExecutionEvent  # SUCCEEDED, FAILED_PERMANENT or FAILED_TRANSIENT
+    event: ExecutionEvent  # SUCCEEDED, FAILED_PERMANENT, FAILED_TRANSIENT or, for a call, CANCELLED
     now_ms: int
     receipt: bytes
     receipt_sha256: str
@@ -230,6 +233,7 @@ class Result:
     not_before_ms: int  # earliest next lease when the execution is queued again
     log: NewLogEntry
     log_event_body: str  # JSON of the job event
+    disclosed: bytes | None = None
 
 
 # ── hives ────────────────────────────────────────────────────────────────────────────────────────
@@ -336,6 +340,10 @@ class JobStore(Protocol):
         were open (outcome now `cancelled`), whose entries the caller queues. A final job: nothing happens."""
         ...
 
+    def orphaned_calls(self, *, held_by: str, limit: int) -> Sequence[ExecutionRow]:
+        """Executions that are not final, of calls whose client another run than `held_by` held."""
+        ...
+
     def expire_jobs(self, *, now_ms: int, limit: int) -> int:
         """End the queued cells of jobs past their deadline; answers how many jobs were touched. Open
         attempts end by themselves: `renew` extends no lease that already reaches past the deadline."""
@@ -390,9 +398,11 @@ class ResultStore(Protocol):
         not_before_ms: int,
         reason: str,
         log: NewLogEntry,
+        event: ExecutionEvent = ExecutionEvent.LEASE_LOST,
+        disclosed: bytes | None = None,
     ) -> None:
-        """The lease ended without a receipt: queued again, or dead after the last attempt. `StateMoved` as
-        above."""
+        """The lease ended without a receipt: queued again, or dead after the last attempt; a call that was
+        cut ends with `event`. `StateMoved` as above."""
         ...
 
     def record_late(self, attempt: str, *, receipt_sha256: str, now_ms: int, log: NewLogEntry) -> bool:

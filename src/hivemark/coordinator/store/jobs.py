@@ -109,6 +109,17 @@ _OVERDUE: Final = (
     .order_by(jobs.c.deadline_ms)
     .limit(bindparam("page"))
 )
+_ORPHANS: Final = (
+    select(*rows.EXECUTION)
+    .join(jobs, jobs.c.id == executions.c.job)
+    .where(
+        jobs.c.finished_ms.is_(None),
+        jobs.c.held_by.is_not(None),
+        jobs.c.held_by != bindparam("mine"),
+        executions.c.finished_ms.is_(None),
+    )
+    .limit(bindparam("page"))
+)
 _DEADLINE_FAILURE: Final = rows.json_text(
     {
         "stage": "queue",
@@ -179,6 +190,11 @@ class SqlJobs:
     def cancel(self, job_id: str, *, now_ms: int) -> Sequence[AttemptRow]:
         return self._db.write(partial(_cancel, job_id, now_ms))
 
+    def orphaned_calls(self, *, held_by: str, limit: int) -> Sequence[ExecutionRow]:
+        values = {"mine": held_by, "page": limit}
+        found = self._db.read(lambda c: c.execute(_ORPHANS, values).all())
+        return [rows.execution_row(row) for row in found]
+
     def expire_jobs(self, *, now_ms: int, limit: int) -> int:
         self._db.write(
             lambda connection: connection.execute(nonces.delete().where(nonces.c.until_ms < now_ms)).rowcount
@@ -246,6 +262,7 @@ _JOB_FIELDS: Final = (
     "created_ms",
     "deadline_ms",
     "api_key",
+    "held_by",
 )
 _CELL_FIELDS: Final = (
     "id",

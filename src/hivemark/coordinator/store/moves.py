@@ -285,7 +285,7 @@ def finish_if_done(connection: Connection, job: LockedJob, *, now_ms: int) -> No
         regions_completed=regions_completed.get(job.id, 0),
         min_success_rate=job.min_success_rate,
         min_regions=job.min_regions,
-        cancelled=False,
+        cancelled=set(cells) == {ExecutionState.CANCELLED},  # a call that its client called off
     )
     assert event is not None, "no cell is open, so the job is done"
     counts = {"cells": sum(cells.values()), "completed": cells.get(ExecutionState.COMPLETED, 0)}

@@ -26,6 +26,7 @@ _CLOSE: Final = (
         completion_tokens=bindparam("completion"),
         charge_micro=bindparam("charge"),
         log_entry=bindparam("entry_id"),
+        disclosed=bindparam("salts"),
     )
 )
 _NO_RECEIPT: Final = {
@@ -60,16 +61,20 @@ class SqlResults:
         not_before_ms: int,
         reason: str,
         log: NewLogEntry,
+        event: ExecutionEvent = ExecutionEvent.LEASE_LOST,
+        disclosed: bytes | None = None,
     ) -> None:
         def operation(connection: Connection) -> None:
             turn = moves.require_open(connection, attempt, lease_version)
-            _close(connection, turn, "lost", now_ms, {**_NO_RECEIPT, "entry_id": log.id})
+            _close(connection, turn, "lost", now_ms, {**_NO_RECEIPT, "entry_id": log.id, "salts": disclosed})
             add_to_queue(connection, log, now_ms=now_ms)
-            failure = {"stage": "lease", "code": reason, "message": "the lease was lost", "transient": True}
+            is_lost = event is ExecutionEvent.LEASE_LOST
+            message = "the lease was lost" if is_lost else "the answer was cut off"
+            failure = {"stage": "lease", "code": reason, "message": message, "transient": is_lost}
             _end_attempt(
                 connection,
                 turn,
-                ExecutionEvent.LEASE_LOST,
+                event,
                 now_ms=now_ms,
                 not_before_ms=not_before_ms,
                 failure=rows.json_text(failure),
@@ -99,7 +104,7 @@ def _record_result(result: Result, connection: Connection) -> None:
     turn = moves.require_open(connection, result.attempt, result.lease_version)
     event = event_after_attempt(result.event, turn.number)
     # What will be tried again is not paid: the hold stays for the next attempt.
-    paid = event in (ExecutionEvent.SUCCEEDED, ExecutionEvent.FAILED_PERMANENT)
+    paid = event is not ExecutionEvent.FAILED_TRANSIENT and event is not ExecutionEvent.ATTEMPTS_EXHAUSTED
     charge_micro = min(result.charge_micro, turn.hold_micro) if paid else 0
     _close(
         connection,
@@ -114,6 +119,7 @@ def _record_result(result: Result, connection: Connection) -> None:
             "completion": result.completion_tokens,
             "charge": charge_micro,
             "entry_id": result.log.id,
+            "salts": result.disclosed,
         },
     )
     add_to_queue(connection, result.log, now_ms=result.now_ms)

@@ -51,6 +51,7 @@ JOB_HEAD: Final = (
     jobs.c.started_ms,
     jobs.c.finished_ms,
     jobs.c.deadline_ms,
+    jobs.c.held_by,
 )
 
 JOB_AND_SPEC: Final = jobs.join(job_specs, job_specs.c.job == jobs.c.id)
@@ -102,6 +103,7 @@ ATTEMPT: Final = (
     attempts.c.prompt_tokens,
     attempts.c.completion_tokens,
     attempts.c.log_entry,
+    attempts.c.disclosed,
 )
 
 EVENT: Final = (
@@ -163,7 +165,7 @@ API_KEY: Final = (
 
 
 def job_head(row: Sequence[Any]) -> JobHead:
-    return JobHead(*(*row[:11], JobState(row[11]), *row[12:17]))
+    return JobHead(*(*row[:11], JobState(row[11]), *row[12:18]))
 
 
 def execution_row(row: Sequence[Any]) -> ExecutionRow:
@@ -220,4 +222,4 @@ def json_text(value: object) -> str:
 
 def job_row(row: AnyRow, progress: Progress) -> JobRow:
     """From the columns of `JOB_HEAD`, what is held and what is settled."""
-    return JobRow(*(*row[:11], JobState(row[11]), *row[12:18], int(row[18]), progress))
+    return JobRow(*(*row[:11], JobState(row[11]), *row[12:19], int(row[19]), progress))

@@ -84,6 +84,7 @@ jobs: Final = Table(
     Column("finished_ms", BigInteger),
     Column("deadline_ms", BigInteger, nullable=False),
     Column("api_key", Text),  # under whose budget it runs; its signature is then the service key's
+    Column("held_by", Text),  # the run of the replica that holds the client of a call
     UniqueConstraint("signer", "spec_id"),
     UniqueConstraint("signer", "idempotency_key"),
     CheckConstraint(_one_of("state", JobState), name="state"),
@@ -97,6 +98,13 @@ Index(
     jobs.c.created_ms,
     sqlite_where=text("finished_ms IS NULL"),
     postgresql_where=text("finished_ms IS NULL"),
+)
+
+Index(
+    "ix_jobs_held",
+    jobs.c.held_by,
+    sqlite_where=text("finished_ms IS NULL AND held_by IS NOT NULL"),
+    postgresql_where=text("finished_ms IS NULL AND held_by IS NOT NULL"),
 )
 
 # Apart from `jobs`, whose small rows are written again with every move of a cell.
@@ -200,6 +208,7 @@ attempts: Final = Table(
     Column("completion_tokens", BigInteger),
     Column("charge_micro", BigInteger, nullable=False),
     Column("log_entry", Text),
+    Column("disclosed", LargeBinary),  # salts of a call, whose texts are not kept
     UniqueConstraint("execution", "number"),
     CheckConstraint(f"number BETWEEN 1 AND {ATTEMPTS_MAX}", name="number"),
     CheckConstraint("outcome IN ('accepted', 'lost', 'cancelled')", name="outcome"),
