@@ -290,6 +290,50 @@ class KeysBody(Body):
     keys: list[KeyBody]
 
 
+class ApiKeyPost(Post):
+    """An API key to make. Left out, a limit is no limit; `account` is for admins, default: the asker's."""
+
+    name: str
+    account: str | None = None
+    scopes: list[str] | None = None
+    models: list[str] | None = None
+    budget: str | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    ttl_s: float | None = Field(default=None, gt=0, le=315_360_000, strict=False)
+
+
+class ApiKeyBody(Body):
+    """An API key; `token_start` is what is kept of its token for people. `spent` is held or was charged."""
+
+    id: str
+    account: str
+    name: str
+    token_start: str
+    status: Literal["active", "expired", "revoked"]
+    scopes: list[str]
+    models: list[str] | None
+    budget: str | None
+    spent: str
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+
+
+class ApiKeyMadeBody(ApiKeyBody):
+    """The one answer that carries the token."""
+
+    token: str
+
+
+class ApiKeysBody(Body):
+    api_keys: list[ApiKeyBody]
+    next: str | None
+
+
 class RootBody(Body):
     """The newest checkpoint; `checkpoint` is the signed note."""
 

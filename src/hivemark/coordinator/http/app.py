@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 
 from hivemark.coordinator.context import Context
 from hivemark.coordinator.http import (
+    apikeys,
     catalogue,
     executions,
     jobs,
@@ -25,7 +26,7 @@ def build_app(context: Context, *, extra_routes: Sequence[BaseRoute] = (), rando
     """Every route of docs/spec/http.md over these services."""
     app = FastAPI(title="Hivemark coordinator", version=VERSION, docs_url=None, redoc_url=None)
     app.state.context = context
-    for module in (operations, jobs, executions, catalogue, machines, keys, transparency):
+    for module in (operations, jobs, executions, catalogue, machines, keys, apikeys, transparency):
         app.include_router(module.router)
     app.router.routes.extend(extra_routes)
     add_problem_handlers(app)

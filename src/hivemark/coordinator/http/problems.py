@@ -13,6 +13,8 @@ from starlette.responses import Response
 from hivemark.api import headers
 from hivemark.api.http import Problem
 from hivemark.api.status import KIND_OF_STATUS, STATUS
+from hivemark.coordinator.http.limits import refusal_headers
+from hivemark.coordinator.service.limits import RateLimited
 from hivemark.errors import CancelledError, HivemarkError, InternalError, InvalidError, Kind
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -49,7 +51,9 @@ def problem(request: Request, error: HivemarkError, *, status: int | None = None
         retryable=error.retryable,
     )
     answer = Response(body.model_dump_json(), status_code=code, media_type=PROBLEM_TYPE)
-    if error.retryable:
+    if isinstance(error, RateLimited):
+        answer.headers.update(refusal_headers(error))
+    elif error.retryable:
         answer.headers["Retry-After"] = _RETRY_AFTER_S
     if code == HTTPStatus.UNAUTHORIZED:
         answer.headers["WWW-Authenticate"] = f"Bearer, {headers.SCHEME}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.ports import BlobStore, Store, TileStore
 from hivemark.coordinator.service.access import Credentials, Role
+from hivemark.coordinator.service.apikeys import ApiKeys
 from hivemark.coordinator.service.census import Census
 from hivemark.coordinator.service.health import Health
 from hivemark.coordinator.service.hints import Hints
@@ -13,6 +14,7 @@ from hivemark.coordinator.service.identity import Identity, Random
 from hivemark.coordinator.service.jobs import Jobs
 from hivemark.coordinator.service.keys import Keys
 from hivemark.coordinator.service.lease import LeaseRules, Leasing
+from hivemark.coordinator.service.limits import Limits
 from hivemark.coordinator.service.links import Links
 from hivemark.coordinator.service.reaper import Deadlines, Reaper
 from hivemark.coordinator.service.requests import Requests
@@ -41,6 +43,8 @@ class Services:
     metrics: Metrics
     questions: QuestionRegistry
     credentials: Credentials
+    api_keys: ApiKeys
+    limits: Limits
     submission: Submission
     jobs: Jobs
     keys: Keys
@@ -97,6 +101,8 @@ def build_services(
         metrics=metrics,
         questions=questions,
         credentials=Credentials(store=store, operator=identity.operator, tokens_sha256=tokens_sha256),
+        api_keys=ApiKeys(store=store, random=random, hints=hints),
+        limits=Limits(),
         submission=Submission(
             store=store,
             requests=requests,
