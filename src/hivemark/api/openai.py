@@ -30,8 +30,9 @@ BODY_BYTES_MAX: Final = 900_000
 """A call travels to its hive in one frame of the link, which has at most 1 MiB."""
 BODY_DEPTH_MAX: Final = 64
 MAX_TOKENS_MAX: Final = 32_768
-MAX_TOKENS_DEFAULT: Final = 4_096
-"""What is held for a call that names no limit, on a model that tells no context."""
+MAX_TOKENS_DEFAULT: Final = MAX_TOKENS_MAX
+"""What is held for a call that names no limit, on a model that tells no context: no engine is to be cut off
+by a number that nobody chose."""
 SEED_MAX: Final = 2**53 - 1
 
 _TYPES: Final[Mapping[Kind, str]] = {

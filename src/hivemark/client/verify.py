@@ -332,10 +332,10 @@ def _require_disclosed(
         _require_commitment("request", committed.request, shown.request.salt, content, steps)
         spec = None if signed is None else signed.spec
         _require_words(spec, receipt.question, shown.request.value, steps)
-    if shown.token_ids is not None:
+    if shown.token_ids is not None and shown.token_ids.value is not None:
         content = encode_canonical(list(shown.token_ids.value))
         _require_commitment("token_ids", committed.token_ids, shown.token_ids.salt, content, steps)
-    if shown.output is not None:
+    if shown.output is not None and shown.output.text is not None:
         text = shown.output.text.encode()
         _require_commitment("output", committed.output, shown.output.salt, text, steps)
         _require_prefixes(receipt, shown.output.salt, text)

@@ -50,6 +50,8 @@ class Settings(BaseModel):
     lease_ttl_s: Annotated[float, Field(gt=0)] = 15.0
     first_token_timeout_s: Annotated[float, Field(gt=0)] = 120.0
     stall_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    call_queue_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    call_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 3_600.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

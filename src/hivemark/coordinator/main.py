@@ -33,6 +33,8 @@ from hivemark.coordinator.bootstrap import (
 from hivemark.coordinator.clock import now_ms
 from hivemark.coordinator.config import Settings, load_settings
 from hivemark.coordinator.context import Context
+from hivemark.coordinator.gateway.calls import build_call_routes
+from hivemark.coordinator.gateway.pipes import Pipes
 from hivemark.coordinator.gateway.routes import build_link_routes
 from hivemark.coordinator.http.app import build_app
 from hivemark.coordinator.logs import configure_logs
@@ -42,6 +44,7 @@ from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.pool import Pool
 from hivemark.coordinator.ports import Store, TileStore
 from hivemark.coordinator.service.assembly import Rules, Services, build_services
+from hivemark.coordinator.service.calls import CallRules
 from hivemark.coordinator.service.health import Health
 from hivemark.coordinator.service.hints import LOG, Hints
 from hivemark.coordinator.service.lease import LeaseRules
@@ -122,7 +125,9 @@ async def _serve_home(settings: Settings, home: Home, listener: socket.socket, w
 async def _run(
     settings: Settings, home: Home, context: Context, listener: socket.socket, loops: list[Loop]
 ) -> None:
-    app = build_app(context, extra_routes=build_link_routes(context, random=os.urandom), random=os.urandom)
+    pipes = Pipes()
+    gateway = [*build_link_routes(context, pipes, random=os.urandom), *build_call_routes(context, pipes)]
+    app = build_app(context, extra_routes=gateway, random=os.urandom)
     server = _Server(
         uvicorn.Config(
             app,
@@ -227,12 +232,16 @@ def _services(settings: Settings, home: Home, store: Store, tiles: TileStore, hi
                 first_token_timeout_s=settings.first_token_timeout_s,
                 stall_timeout_s=settings.stall_timeout_s,
             ),
+            calls=CallRules(
+                queue_timeout_s=settings.call_queue_timeout_s, total_timeout_s=settings.call_timeout_s
+            ),
             grant_micro=settings.grant_credits * MICRO_PER_CREDIT,
         ),
         questions=load_question_sets(),
         random=os.urandom,
         hints=hints,
         metrics=Metrics(),
+        run=f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}",
         tokens_sha256=home.tokens_sha256,
     )
 
@@ -249,6 +258,7 @@ def _loops(services: Services, store: Store, tiles: TileStore) -> list[Loop]:
     return [
         Loop("reaper", services.reaper.step, interval_s=1.0),
         Loop("deadlines", services.deadlines.step, interval_s=1.0),
+        Loop("orphans", services.calls.end_orphans, interval_s=1.0),
         Loop(
             "sequencer",
             sequencer.step,

@@ -16,7 +16,7 @@ _DEPTH_MAX: Final = 32  # a disclosed request may be as deep as a document of it
 
 @dataclass(frozen=True, slots=True)
 class DisclosedRequest:
-    """The effective request in the clear, with the salt of its commitment."""
+    """The effective request in the clear, with the salt of its commitment. None: whoever asked has it."""
 
     value: JsonValue
     salt: bytes
@@ -24,17 +24,17 @@ class DisclosedRequest:
 
 @dataclass(frozen=True, slots=True)
 class DisclosedOutput:
-    """The output text with the salt of its commitment."""
+    """The output text with the salt of its commitment. None: whoever asked has it."""
 
-    text: str
+    text: str | None
     salt: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class DisclosedTokenIds:
-    """The token ids with the salt of their commitment."""
+    """The token ids with the salt of their commitment. None: nobody kept them."""
 
-    value: tuple[int, ...]
+    value: tuple[int, ...] | None
     salt: bytes
 
 
@@ -45,6 +45,7 @@ class Disclosed:
     request: DisclosedRequest | None = None
     output: DisclosedOutput | None = None
     token_ids: DisclosedTokenIds | None = None
+    delivered: DisclosedOutput | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +68,11 @@ class _Request(_Salted, frozen=True, kw_only=True):
 
 
 class _Output(_Salted, frozen=True, kw_only=True):
-    text: str
+    text: str | None
 
 
 class _TokenIds(_Salted, frozen=True, kw_only=True):
-    value: tuple[Count, ...]
+    value: tuple[Count, ...] | None
 
 
 class _Disclosed(Shape, frozen=True, kw_only=True):

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from hivemark.coordinator.http.limits import limit_headers, refusal_headers
 from hivemark.coordinator.http.problems import problem
+from hivemark.coordinator.limits import limit_headers, refusal_headers
 from hivemark.coordinator.ports import ApiKey
 from hivemark.coordinator.service import limits as module
 from hivemark.coordinator.service.limits import Allowance, Limits, Quota, RateLimited

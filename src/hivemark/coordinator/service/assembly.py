@@ -6,8 +6,10 @@ from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.ports import BlobStore, Store, TileStore
 from hivemark.coordinator.service.access import Credentials, Role
 from hivemark.coordinator.service.apikeys import ApiKeys
+from hivemark.coordinator.service.calls import CallRules, Calls
 from hivemark.coordinator.service.census import Census
 from hivemark.coordinator.service.health import Health
+from hivemark.coordinator.service.held import HeldCalls
 from hivemark.coordinator.service.hints import Hints
 from hivemark.coordinator.service.hives import Hives
 from hivemark.coordinator.service.identity import Identity, Random
@@ -31,6 +33,7 @@ class Rules:
 
     intake: IntakeRules
     lease: LeaseRules
+    calls: CallRules
     grant_micro: int
 
 
@@ -46,6 +49,7 @@ class Services:
     api_keys: ApiKeys
     limits: Limits
     submission: Submission
+    calls: Calls
     jobs: Jobs
     keys: Keys
     hives: Hives
@@ -69,10 +73,12 @@ def build_services(
     random: Random,
     hints: Hints,
     metrics: Metrics,
+    run: str,
     tokens_sha256: tuple[tuple[Role, str], ...] = (),
 ) -> Services:
-    """Wire every use case; nothing is started and nothing is written."""
-    requests = Requests(questions)
+    """Wire every use case; nothing is started and nothing is written. `run` names this run of a replica."""
+    held = HeldCalls(run)
+    requests = Requests(questions, held)
     statements = Statements(identity=identity, random=random)
     transparency = Transparency(store=store, tiles=tiles)
     leasing = Leasing(
@@ -90,7 +96,28 @@ def build_services(
         requests=requests,
         statements=statements,
         identity=identity,
+        held=held,
         price=rules.intake.price,
+        random=random,
+        hints=hints,
+        metrics=metrics,
+    )
+    submission = Submission(
+        store=store,
+        requests=requests,
+        rules=rules.intake,
+        random=random,
+        hints=hints,
+        metrics=metrics,
+    )
+    calls = Calls(
+        store=store,
+        held=held,
+        submission=submission,
+        identity=identity,
+        rules=rules.calls,
+        price=rules.intake.price,
+        random=random,
         hints=hints,
         metrics=metrics,
     )
@@ -103,20 +130,15 @@ def build_services(
         credentials=Credentials(store=store, operator=identity.operator, tokens_sha256=tokens_sha256),
         api_keys=ApiKeys(store=store, random=random, hints=hints),
         limits=Limits(),
-        submission=Submission(
-            store=store,
-            requests=requests,
-            rules=rules.intake,
-            random=random,
-            hints=hints,
-            metrics=metrics,
-        ),
+        submission=submission,
+        calls=calls,
         jobs=Jobs(
             store=store,
             blobs=blobs,
             requests=requests,
             results=results,
             transparency=transparency,
+            calls=calls,
             hints=hints,
         ),
         keys=Keys(store=store, grant_micro=rules.grant_micro),
