@@ -281,7 +281,7 @@ def _require_asked_for(spec: JobSpec, receipt: Receipt) -> None:
     """Nobody but the signer chooses question, model, sampling, seed and region (spec/verify 2.7)."""
     if receipt.question is not None:
         _require_question(spec, receipt.question)
-    elif not spec.benchmark.is_noop:
+    elif spec.benchmark.asks_questions:
         raise UnverifiedError("the receipt names no question", code="spec_mismatch")
     if receipt.model is not None:
         pinned = {model.name: model.digest for model in spec.models}
@@ -324,10 +324,12 @@ def _require_disclosed(
     shown = bundle.disclosed
     if shown == Disclosed():
         return
-    if receipt is None:
+    if receipt is None and shown != Disclosed(delivered=shown.delivered):
         raise UnverifiedError("no receipt commits to what is disclosed", code="disclosure_mismatch")
+    if receipt is None:
+        return
     committed = receipt.commitments
-    if shown.request is not None:
+    if shown.request is not None and shown.request.value is not None:
         content = encode_canonical(shown.request.value)
         _require_commitment("request", committed.request, shown.request.salt, content, steps)
         spec = None if signed is None else signed.spec

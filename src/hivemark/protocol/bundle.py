@@ -75,10 +75,11 @@ class _TokenIds(_Salted, frozen=True, kw_only=True):
     value: tuple[Count, ...] | None
 
 
-class _Disclosed(Shape, frozen=True, kw_only=True):
+class _Disclosed(Shape, frozen=True, kw_only=True, omit_defaults=True):
     request: _Request | None
     output: _Output | None
     token_ids: _TokenIds | None
+    delivered: _Output | None = None  # left out where there is none, as in every bundle of a question
 
 
 class _Bundle(Shape, frozen=True, kw_only=True):
@@ -94,6 +95,7 @@ def encode_bundle(bundle: Bundle) -> bytes:
     """JSON that people can read; `parse_bundle` gives the same bundle back."""
     shown = bundle.disclosed
     request, output, token_ids = shown.request, shown.output, shown.token_ids
+    delivered = shown.delivered
     value = _Bundle(
         bundle=BUNDLE,
         spec=None if bundle.spec is None else encode_base64(bundle.spec),
@@ -106,6 +108,7 @@ def encode_bundle(bundle: Bundle) -> bytes:
             token_ids=_TokenIds(value=token_ids.value, salt=encode_base64(token_ids.salt))
             if token_ids
             else None,
+            delivered=_Output(text=delivered.text, salt=encode_base64(delivered.salt)) if delivered else None,
         ),
     )
     return json.dumps(from_shape(value), ensure_ascii=False, indent=1).encode() + b"\n"
@@ -125,6 +128,7 @@ def parse_bundle(raw: bytes) -> Bundle:
 
 def _read_disclosed(value: _Disclosed) -> Disclosed:
     request, output, token_ids = value.request, value.output, value.token_ids
+    delivered = value.delivered
     return Disclosed(
         request=DisclosedRequest(request.value, _salt(request.salt, "disclosed.request.salt"))
         if request
@@ -132,6 +136,9 @@ def _read_disclosed(value: _Disclosed) -> Disclosed:
         output=DisclosedOutput(output.text, _salt(output.salt, "disclosed.output.salt")) if output else None,
         token_ids=DisclosedTokenIds(token_ids.value, _salt(token_ids.salt, "disclosed.token_ids.salt"))
         if token_ids
+        else None,
+        delivered=DisclosedOutput(delivered.text, _salt(delivered.salt, "disclosed.delivered.salt"))
+        if delivered
         else None,
     )
 

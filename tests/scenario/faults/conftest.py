@@ -65,7 +65,9 @@ class Network:
         log = self.home.logs / "coordinator.log"
         self.coordinator = start_child(program, log=log, environment={**os.environ, **QUICK})
 
-    async def add_hive(self, name: str, *, slots: int = 2, script: dict[str, Any]) -> None:
+    async def add_hive(
+        self, name: str, *, slots: int = 2, script: dict[str, Any], count: Path | None = None
+    ) -> None:
         """Join a hive in region EU whose workers follow the script, and wait until it is linked."""
         async with self.client() as client:
             link = (await client.join_link()).link
@@ -77,6 +79,7 @@ class Network:
                 "--worker",
                 "--script",
                 json.dumps(script),
+                *(("--count-file", str(count)) if count else ()),
             )
             worker = Worker(command=command, concurrency=8)
             options = {"name": name, "region": "EU", "slots": slots, "worker": worker}

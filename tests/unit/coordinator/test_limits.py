@@ -107,7 +107,9 @@ def test_headers_are_those_of_both_families() -> None:
 
 def test_a_refusal_says_when_to_come_back() -> None:
     allowance = Allowance(requests=Quota(1, 0, 59_000))
-    request = Request({"type": "http", "headers": [], "state": {"request_id": "req_1"}})
+    request = Request(
+        {"type": "http", "path": "/api/v1/jobs", "headers": [], "state": {"request_id": "req_1"}}
+    )
     answer = problem(request, RateLimited("requests", retry_after_ms=58_500, allowance=allowance))
     assert answer.status_code == 429
     assert (answer.headers["retry-after"], answer.headers["retry-after-ms"]) == ("59", "58500")

@@ -42,6 +42,8 @@ _EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
 _JSON: Final = b"application/json"
 _ALIVE: Final = b": keep-alive\n\n"
 _DONE: Final = b"data: [DONE]\n\n"
+_AT_ONCE: Final[frozenset[Over]] = frozenset({"client_gone", "client_too_slow", "budget_exhausted"})
+"""Ends after which nothing that waits is given any more."""
 _log = structlog.get_logger(__name__)
 
 
@@ -119,7 +121,7 @@ class CallEndpoint:
                 endpoint=self._endpoint, outcome=call.over or (call.end.state if call.end else "open")
             ).inc()
             if caller.api_key is not None:
-                services.limits.charge(caller.api_key, call.relayed.tokens, now_ms=now_ms())
+                services.limits.charge(caller.api_key, call.relayed.given_tokens, now_ms=now_ms())
 
 
 class _Answering:
@@ -188,7 +190,7 @@ class _Answering:
         while True:
             if now_ms() - self._looked_ms >= TICK_S * 1000:
                 await self._look(pipe)
-            if pipe.waiting and call.over != "client_gone":
+            if pipe.waiting and call.over not in _AT_ONCE:
                 await self._give(pipe)
             elif call.over is not None:
                 await self._fail(_over_error(call.over))
@@ -206,6 +208,10 @@ class _Answering:
         pipe.more.clear()
 
     async def _give(self, pipe: Pipe) -> None:
+        call = self._call
+        if call.afforded_tokens is not None and call.relayed.given_tokens >= call.afforded_tokens:
+            pipe.close("budget_exhausted")
+            return
         payload = pipe.waiting[0]
         await self._start(_EVENT_STREAM)
         self._call.relayed.begun = True
@@ -214,9 +220,6 @@ class _Answering:
             pipe.waiting.popleft()
             pipe.taken(payload)
         self._silent_since_ms = now_ms()
-        call = self._call
-        if call.afforded_tokens is not None and call.relayed.tokens > call.afforded_tokens:
-            pipe.close("budget_exhausted")
 
     async def _write(self, payload: bytes, pipe: Pipe) -> None:
         try:

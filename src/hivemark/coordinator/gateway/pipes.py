@@ -43,7 +43,7 @@ class Pipe:
 
     def taken(self, payload: bytes) -> None:
         """The client was given this event."""
-        self.call.relayed.given += 1
+        self.call.relayed.gave()
         self._bytes -= len(payload)
         if self._bytes <= BUFFER_BYTES_MAX:
             self._has_room.set()

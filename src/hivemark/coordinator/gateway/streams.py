@@ -109,7 +109,7 @@ class _HiveStream:
         if call.streams:
             await pipe.drained()
         elif call.over is None:
-            call.relayed.given = len(call.relayed.texts)  # it is given whole, once its receipt holds
+            call.relayed.gave(len(call.relayed.texts))  # it is given whole, once its receipt holds
         self.is_settling = True
         call.relayed.complete = True
         services = self._context.services

@@ -23,7 +23,7 @@ def ending_of(receipt: Receipt, asked: Asked, held: HeldCall | None) -> Ending:
     if not asked.is_call:
         return Ending("accepted", _event(receipt))
     heard = asked.heard
-    if receipt.outcome == "completed" and heard is not None and heard.is_delivered:
+    if heard is not None and heard.is_delivered(receipt):
         return Ending("accepted", ExecutionEvent.SUCCEEDED)
     outcome: Outcome = "accepted" if receipt.outcome == "failed" and _gave_nothing(heard) else "cut"
     if not is_tried_again(held):
@@ -57,7 +57,7 @@ def _gave_nothing(heard: Heard | None) -> bool:
 def heard_of(held: HeldCall, attempt: str, *, salt: bytes) -> Heard:
     """What is known now of the stream of a call's attempt; nothing, if that has not been heard here."""
     if held.attempt != attempt:
-        return Heard(output="", delivered="", is_complete=False, heard_bytes=0, salt=salt)
+        return Heard(output="", delivered="", is_complete=False, heard_bytes=0, given_tokens=0, salt=salt)
     relayed = held.relayed
     output, delivered = relayed.output, relayed.delivered
     return Heard(
@@ -65,6 +65,7 @@ def heard_of(held: HeldCall, attempt: str, *, salt: bytes) -> Heard:
         delivered=delivered,
         is_complete=relayed.complete,
         heard_bytes=relayed.unread_bytes + len((output if delivered == output else delivered).encode()),
+        given_tokens=relayed.given_tokens,
         salt=salt,
     )
 

@@ -51,9 +51,11 @@ class Relayed:
     texts: list[str] = field(default_factory=list)
     tool_calls: ToolCalls = field(default_factory=ToolCalls)
     unread_bytes: int = 0
-    tokens: int = 0
+    tokens: list[int] = field(default_factory=list)
+    """How many tokens each of `texts` has at least: as the engine tells, else one if it says anything."""
     given: int = 0
     """How many of `texts` the client was given."""
+    given_tokens: int = 0
     begun: bool = False
     """Whether the client was given anything at all: then no other attempt can take over."""
     complete: bool = False
@@ -70,11 +72,14 @@ class Relayed:
         self.texts.append(piece.text)
         self.tool_calls.add(piece.tool_calls)
         self.unread_bytes += piece.unread_bytes
-        if piece.token_ids is not None:
-            self.tokens += len(piece.token_ids)
-        elif piece.text or piece.tool_calls:
-            self.tokens += 1  # an event has at least one token
+        says_something = bool(piece.text or piece.tool_calls or piece.unread_bytes)
+        self.tokens.append(int(says_something) if piece.token_ids is None else len(piece.token_ids))
         return piece
+
+    def gave(self, count: int = 1) -> None:
+        """The client was given the next `count` of them."""
+        self.given_tokens += sum(self.tokens[self.given : self.given + count])
+        self.given += count
 
     def _read(self, payload: bytes) -> Piece:
         if not self.streams:

@@ -36,12 +36,12 @@ class Heard:
     delivered: str
     is_complete: bool
     heard_bytes: int
+    given_tokens: int
     salt: bytes
 
-    @property
-    def is_delivered(self) -> bool:
-        """Whether the client was given all of it."""
-        return self.is_complete and self.delivered == self.output
+    def is_delivered(self, receipt: Receipt) -> bool:
+        """Whether the client was given all of a completed answer."""
+        return receipt.outcome == "completed" and self.is_complete and self.delivered == self.output
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def cut_short(heard: Heard) -> tuple[Delivered, DisclosedOutput]:
 
 def _delivered(receipt: Receipt, disclosed: Disclosed, asked: Asked) -> Delivered | None:
     commitment, heard = receipt.commitments.output, asked.heard
-    if heard is not None and not heard.is_delivered:
+    if heard is not None and not heard.is_delivered(receipt):
         return cut_short(heard)[0] if heard.delivered or receipt.outcome == "completed" else None
     if commitment is None or (asked.is_call and heard is None):
         return None
@@ -217,7 +217,7 @@ def _open_call(receipt: Receipt, disclosure: Disclosure, asked: Asked) -> Disclo
             _require_heard(receipt, asked.heard, salt)
     if receipt.commitments.token_ids is not None:
         token_ids = DisclosedTokenIds(value=None, salt=_salt(disclosure.token_ids_salt, "token_ids_salt"))
-    is_cut = asked.heard is not None and not asked.heard.is_delivered
+    is_cut = asked.heard is not None and not asked.heard.is_delivered(receipt)
     return Disclosed(
         request=DisclosedRequest(value=None, salt=request_salt),
         output=output,
@@ -229,7 +229,7 @@ def _open_call(receipt: Receipt, disclosure: Disclosure, asked: Asked) -> Disclo
 def _require_heard(receipt: Receipt, heard: Heard, salt: bytes) -> None:
     """The hive signed for what it sent: for all of it, or for something that begins with it."""
     content = heard.output.encode()
-    if heard.is_complete:
+    if heard.is_complete and receipt.outcome == "completed":
         assert receipt.commitments.output is not None
         verify_commitment(receipt.commitments.output, salt=salt, content=content, code="output_commitment")
     for prefix in receipt.commitments.prefixes:

@@ -162,7 +162,7 @@ class Results:
                 disclosed=disclosed,
                 prompt_tokens=usage.prompt_tokens if usage else None,
                 completion_tokens=usage.completion_tokens if usage else None,
-                charge_micro=self._charge_micro(receipt, seen, execution, ending),
+                charge_micro=self._charge_micro(checked, asked, ending),
                 failure=None if receipt.failure is None else msgspec.json.encode(receipt.failure).decode(),
                 not_before_ms=now_ms if asked.is_call else not_before_ms(attempt.number, now_ms),
                 log=self._statements.attempt(
@@ -204,18 +204,21 @@ class Results:
             held.attempt = None
         self._hints.notify(hints.of_call(execution))
 
-    def _charge_micro(self, receipt: Receipt, seen: Seen, execution: ExecutionRow, ending: Ending) -> int:
-        """What the work costs, never more than was held; a failed attempt costs nothing, but what of it a
-        client was given is paid."""
-        usage = seen.usage
-        if receipt.outcome != "completed" and ending.outcome != "cut":
+    def _charge_micro(self, checked: CheckedResult, asked: Asked, ending: Ending) -> int:
+        """What the work costs, never more than was held. A failed attempt costs nothing; of an answer that
+        was cut off, what the client was given is paid: by the hive's count, or by ours where it has none."""
+        usage, hold_micro = checked.seen.usage, asked.execution.hold_micro
+        if checked.receipt.outcome != "completed" and ending.outcome != "cut":
             return 0
-        if execution.model_name is None:
-            return min(NOOP_MICRO, execution.hold_micro)
-        if usage is None:
-            return 0
-        charge = charge_micro(usage.prompt_tokens, usage.completion_tokens, self._price)
-        return min(charge, execution.hold_micro)
+        if asked.execution.model_name is None:
+            return min(NOOP_MICRO, hold_micro)
+        if usage is not None:
+            charge = charge_micro(usage.prompt_tokens, usage.completion_tokens, self._price)
+        elif ending.outcome == "cut" and asked.heard is not None:
+            charge = charge_micro(0, asked.heard.given_tokens, self._price)
+        else:
+            charge = 0
+        return min(charge, hold_micro)
 
     def _late(
         self, checked: CheckedResult, *, hive: HiveRow, attempt: AttemptRow, job: JobHead, now_ms: int
