@@ -286,9 +286,8 @@ def _print_saturated(found: list[Way], requests: int) -> None:
         rate, cpu_ms = asyncio.run(saturated(way, requests, 32))
         direct = direct or rate
         cpu = ", ".join(f"{name} {ms:.2f} ms" for name, ms in cpu_ms.items())
-        print(
-            f"saturated, 32 at once, {way.name}: {rate:.0f} answers/s, {rate / direct:.2f} of direct; CPU {cpu}"
-        )
+        share = f"{rate:.0f} answers/s, {rate / direct:.2f} of direct"
+        print(f"saturated, 32 at once, {way.name}: {share}; CPU {cpu}")
 
 
 def _print_paced(found: list[Way], connections: int, words: int) -> None:

@@ -36,7 +36,7 @@ from hivemark.coordinator.context import Context
 from hivemark.coordinator.gateway.calls import build_call_routes
 from hivemark.coordinator.gateway.pipes import Pipes
 from hivemark.coordinator.gateway.routes import build_link_routes
-from hivemark.coordinator.http.app import build_app
+from hivemark.coordinator.http.app import Front
 from hivemark.coordinator.logs import configure_logs
 from hivemark.coordinator.loops.runner import Loop, LoopRunner
 from hivemark.coordinator.loops.sequencer import Sequencer
@@ -127,7 +127,7 @@ async def _run(
 ) -> None:
     pipes = Pipes()
     gateway = [*build_link_routes(context, pipes, random=os.urandom), *build_call_routes(context, pipes)]
-    app = build_app(context, extra_routes=gateway, random=os.urandom)
+    app = Front(context, gateway, random=os.urandom)
     server = _Server(
         uvicorn.Config(
             app,
@@ -151,6 +151,7 @@ async def _run(
                 stopping=context.stopping,
             )
             tasks.create_task(runner.run(), name=loop.name)
+        tasks.create_task(pipes.keep_ticking(context.stopping), name="calls")
         serving = tasks.create_task(server.serve([listener]), name="http")
         tasks.create_task(_stop_server(server, context), name="stop")
         await _announce_when_ready(server, serving, home, context, listener)

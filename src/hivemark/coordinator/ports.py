@@ -385,8 +385,8 @@ class LeaseStore(Protocol):
 class ResultStore(Protocol):
     """T3: one attempt ends, in one of three ways; each also queues the attempt's log entry."""
 
-    def record_result(self, result: Result) -> None:
-        """`StateMoved` when the attempt is not open under this lease version; record it late then."""
+    def record_result(self, result: Result) -> ExecutionState:
+        """The state the execution is in then. `StateMoved` when the attempt is not open under this lease version; record it late then."""
         ...
 
     def record_lost(
@@ -400,7 +400,7 @@ class ResultStore(Protocol):
         log: NewLogEntry,
         event: ExecutionEvent = ExecutionEvent.LEASE_LOST,
         disclosed: bytes | None = None,
-    ) -> None:
+    ) -> ExecutionState:
         """The lease ended without a receipt: queued again, or dead after the last attempt; a call that was
         cut ends with `event`. `StateMoved` as above."""
         ...

@@ -1,14 +1,13 @@
 """The client's side of the OpenAI endpoints: a call in, its answer out, as it is made or whole."""
 
 import asyncio
-import contextlib
 import json
 from typing import Final
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from hivemark.api import openai
@@ -16,7 +15,8 @@ from hivemark.api.status import STATUS
 from hivemark.coordinator.clock import now_ms
 from hivemark.coordinator.context import Context, read_body
 from hivemark.coordinator.gateway.callers import caller_of
-from hivemark.coordinator.gateway.pipes import Pipe, Pipes
+from hivemark.coordinator.gateway.hotroute import HotRoute
+from hivemark.coordinator.gateway.pipes import TICK_S, Pipe, Pipes
 from hivemark.coordinator.limits import limit_headers
 from hivemark.coordinator.service import hints
 from hivemark.coordinator.service.apikeys import Scope as KeyScope
@@ -34,10 +34,7 @@ from hivemark.errors import (
 )
 from hivemark.protocol.answers import Endpoint
 
-TICK_S: Final = 1.0
 KEEPALIVE_S: Final = 15.0
-SLOW_AFTER_S: Final = 60.0
-"""A client that takes nothing for so long is not waited for."""
 _EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
 _JSON: Final = b"application/json"
 _ALIVE: Final = b": keep-alive\n\n"
@@ -80,12 +77,12 @@ def build_call_routes(context: Context, pipes: Pipes) -> list[BaseRoute]:
         return CallEndpoint(name, context, pipes)
 
     return [
-        Route(openai.MODELS, models),
-        Route(openai.MODEL, model),
-        Route(openai.CALL, cancel, methods=["DELETE"]),
-        Route(openai.CHAT, endpoint("chat.completions"), methods=["POST"]),
-        Route(openai.COMPLETIONS, endpoint("completions"), methods=["POST"]),
-        Route(openai.EMBEDDINGS, endpoint("embeddings"), methods=["POST"]),
+        HotRoute(openai.MODELS, models),
+        HotRoute(openai.MODEL, model),
+        HotRoute(openai.CALL, cancel, methods=["DELETE"]),
+        HotRoute(openai.CHAT, endpoint("chat.completions"), methods=["POST"]),
+        HotRoute(openai.COMPLETIONS, endpoint("completions"), methods=["POST"]),
+        HotRoute(openai.EMBEDDINGS, endpoint("embeddings"), methods=["POST"]),
     ]
 
 
@@ -145,6 +142,7 @@ class _Answering:
         self._receive = receive
         self._send = send
         self._started = False
+        self._loop = asyncio.get_running_loop()
         self._began_ms = now_ms()
         self._silent_since_ms = self._began_ms
         self._looked_ms = self._began_ms
@@ -157,13 +155,15 @@ class _Answering:
             topics.append(hints.of_key(call.api_key))
         with self._context.wakeups.waiter(*topics) as waiter:
             pipe = Pipe(call, waiter.event)
+            pipe.answering = asyncio.current_task()
             self._pipes.add(pipe)
             leaving = asyncio.create_task(self._watch_client(pipe), name=f"client-{call.execution}")
             try:
                 await self._relay(pipe)
             except asyncio.CancelledError:
-                pipe.close("stopping")
-                raise
+                if call.over != "client_too_slow":
+                    pipe.close("stopping")
+                    raise
             finally:
                 leaving.cancel()
                 self._pipes.remove(pipe)
@@ -202,9 +202,7 @@ class _Answering:
                 await self._wait(pipe)
 
     async def _wait(self, pipe: Pipe) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TICK_S):
-                await pipe.more.wait()
+        await pipe.more.wait()
         pipe.more.clear()
 
     async def _give(self, pipe: Pipe) -> None:
@@ -222,11 +220,9 @@ class _Answering:
         self._silent_since_ms = now_ms()
 
     async def _write(self, payload: bytes, pipe: Pipe) -> None:
-        try:
-            async with asyncio.timeout(SLOW_AFTER_S):
-                await self._send({"type": "http.response.body", "body": payload, "more_body": True})
-        except TimeoutError:
-            pipe.close("client_too_slow")
+        pipe.writing_since_s = self._loop.time()
+        await self._send({"type": "http.response.body", "body": payload, "more_body": True})
+        pipe.writing_since_s = None
 
     async def _look(self, pipe: Pipe) -> None:
         """Once a second: what nobody announces."""

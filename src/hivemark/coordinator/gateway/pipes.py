@@ -7,6 +7,9 @@ from typing import Final
 from hivemark.coordinator.service.held import HeldCall, Over
 
 BUFFER_BYTES_MAX: Final = 262_144
+TICK_S: Final = 1.0
+SLOW_AFTER_S: Final = 60.0
+"""A client that takes nothing for so long is not waited for."""
 
 
 class Pipe:
@@ -20,6 +23,9 @@ class Pipe:
         self.closed = asyncio.Event()
         self.whole: bytes | None = None
         """The answer of a call that is not streamed, once it has come."""
+        self.answering: asyncio.Task[object] | None = None
+        self.writing_since_s: float | None = None
+        """When the client's side began to write what it still writes; event loop's clock."""
         self._bytes = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -82,5 +88,18 @@ class Pipes:
         """Its client was answered, or is gone."""
         self._pipes.pop(pipe.call.execution, None)
 
-    def __len__(self) -> int:
-        return len(self._pipes)
+    async def keep_ticking(self, stopping: asyncio.Event) -> None:
+        """Wake every client's side once a second, and end those whose client takes nothing: one timer for
+        all of them, since one for each event costs more than relaying it."""
+        loop = asyncio.get_running_loop()
+        while not stopping.is_set():
+            await asyncio.sleep(TICK_S)
+            for pipe in tuple(self._pipes.values()):
+                pipe.more.set()
+                began_s = pipe.writing_since_s
+                if began_s is not None and loop.time() - began_s >= SLOW_AFTER_S:
+                    pipe.close("client_too_slow")
+                    if pipe.answering is not None:
+                        pipe.answering.cancel()
+        for pipe in tuple(self._pipes.values()):
+            pipe.more.set()

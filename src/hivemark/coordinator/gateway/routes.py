@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketState
 
 from hivemark.api import headers
@@ -16,6 +16,7 @@ from hivemark.api.link import LINK_PATH, RESULT_BYTES_MAX, RESULT_PATH, ResultFr
 from hivemark.api.stream import STREAM_PATH
 from hivemark.coordinator.clock import now_ms
 from hivemark.coordinator.context import Context, read_body
+from hivemark.coordinator.gateway.hotroute import HotRoute
 from hivemark.coordinator.gateway.pipes import Pipes
 from hivemark.coordinator.gateway.session import Close, Effect, LinkSession, Send
 from hivemark.coordinator.gateway.streams import accept_stream
@@ -50,8 +51,8 @@ def build_link_routes(context: Context, pipes: Pipes, *, random: Random) -> list
 
     return [
         WebSocketRoute(LINK_PATH, link),
-        Route(RESULT_PATH, result, methods=["POST"]),
-        Route(STREAM_PATH, stream, methods=["POST"]),
+        HotRoute(RESULT_PATH, result, methods=["POST"]),
+        HotRoute(STREAM_PATH, stream, methods=["POST"]),
     ]
 
 

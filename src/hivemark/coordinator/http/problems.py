@@ -4,8 +4,9 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -23,7 +24,7 @@ _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _log = structlog.get_logger(__name__)
 
 
-def add_problem_handlers(app: FastAPI) -> None:
+def add_problem_handlers(app: Starlette) -> None:
     """Every way to fail answers in the one form."""
     app.add_exception_handler(HivemarkError, _known)
     app.add_exception_handler(ClientDisconnect, _gone)

@@ -8,6 +8,7 @@ from hivemark.coordinator.service.access import Credentials, Role
 from hivemark.coordinator.service.apikeys import ApiKeys
 from hivemark.coordinator.service.calls import CallRules, Calls
 from hivemark.coordinator.service.census import Census
+from hivemark.coordinator.service.facts import JobFacts
 from hivemark.coordinator.service.health import Health
 from hivemark.coordinator.service.held import HeldCalls
 from hivemark.coordinator.service.hints import Hints
@@ -79,6 +80,7 @@ def build_services(
     """Wire every use case; nothing is started and nothing is written. `run` names this run of a replica."""
     held = HeldCalls(run)
     requests = Requests(questions, held)
+    facts = JobFacts(store)
     statements = Statements(identity=identity, random=random)
     transparency = Transparency(store=store, tiles=tiles)
     leasing = Leasing(
@@ -97,6 +99,7 @@ def build_services(
         statements=statements,
         identity=identity,
         held=held,
+        facts=facts,
         price=rules.intake.price,
         random=random,
         hints=hints,
@@ -105,6 +108,7 @@ def build_services(
     submission = Submission(
         store=store,
         requests=requests,
+        facts=facts,
         rules=rules.intake,
         random=random,
         hints=hints,

@@ -13,7 +13,6 @@ from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.ports import (
     ApiKey,
     ApiKeyStore,
-    ExecutionRow,
     HiveRow,
     HiveStore,
     JobStore,
@@ -241,7 +240,7 @@ class Calls:
         if call.end is None:
             row = self._store.execution(call.execution)
             if row is not None and row.state in FINAL_EXECUTION_STATES:
-                call.end = end_of(row)
+                call.end = end_of(row.state, row.failure)
         return call.end
 
     def end_orphans(self, now_ms: int, *, limit: int = 200) -> int:
@@ -256,18 +255,18 @@ class Calls:
         return ended
 
 
-def end_of(row: ExecutionRow) -> CallEnd:
-    """What a final execution means to the client that waited for it."""
-    code, message = failure_of(row.failure)
-    match row.state:
+def end_of(state: ExecutionState, failure: str | None) -> CallEnd:
+    """What a final execution, and the failure stored with it, means to the client that waited for it."""
+    code, message = failure_of(failure)
+    match state:
         case ExecutionState.COMPLETED:
-            return CallEnd(str(row.state))
+            return CallEnd(str(state))
         case ExecutionState.CANCELLED:
-            return CallEnd(str(row.state), CancelledError("the call was cancelled", code="cancelled"))
+            return CallEnd(str(state), CancelledError("the call was cancelled", code="cancelled"))
         case _ if code == "deadline_passed":
-            return CallEnd(str(row.state), DeadlineError(message, code=code))
+            return CallEnd(str(state), DeadlineError(message, code=code))
         case _:
-            return CallEnd(str(row.state), failed(code, message))
+            return CallEnd(str(state), failed(code, message))
 
 
 def failed(code: str, message: str) -> HivemarkError:

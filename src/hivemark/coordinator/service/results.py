@@ -2,7 +2,7 @@
 
 import json
 import threading
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -48,10 +48,12 @@ from hivemark.coordinator.service.statements import Outcome, Seen, Statements
 from hivemark.credits.price import NOOP_MICRO, Price, charge_micro
 from hivemark.errors import NotFoundError, TooLargeError
 from hivemark.jobs.backoff import not_before_ms
-from hivemark.jobs.lifecycle import FINAL_EXECUTION_STATES, ExecutionEvent
+from hivemark.jobs.lifecycle import FINAL_EXECUTION_STATES, ExecutionEvent, ExecutionState
 from hivemark.protocol.bundle import Disclosed
 from hivemark.protocol.commitment import SALT_BYTES
 from hivemark.protocol.receipt import Receipt
+
+_LOST: Final = "the hive that was to answer was lost"
 
 
 class ResultStores(JobStore, LeaseStore, ResultStore, HiveStore, LogStore, Protocol):
@@ -70,6 +72,7 @@ class Results:
         statements: Statements,
         identity: Identity,
         held: HeldCalls,
+        facts: JobFacts,
         price: Price,
         random: Random,
         hints: Hints,
@@ -78,7 +81,7 @@ class Results:
         self._store = store
         self._held = held
         self._random = random
-        self.facts = JobFacts(store)
+        self.facts = facts
         self._blobs = blobs
         self._requests = requests
         self._statements = statements
@@ -150,7 +153,8 @@ class Results:
         ending = ending_of(receipt, asked, held)
         disclosure, disclosed = self._kept(checked, asked, held)
         usage = seen.usage
-        self._store.record_result(
+        failure = None if receipt.failure is None else msgspec.json.encode(receipt.failure).decode()
+        state = self._store.record_result(
             Result(
                 attempt=attempt.id,
                 lease_version=attempt.lease_version,
@@ -163,7 +167,7 @@ class Results:
                 prompt_tokens=usage.prompt_tokens if usage else None,
                 completion_tokens=usage.completion_tokens if usage else None,
                 charge_micro=self._charge_micro(checked, asked, ending),
-                failure=None if receipt.failure is None else msgspec.json.encode(receipt.failure).decode(),
+                failure=failure,
                 not_before_ms=now_ms if asked.is_call else not_before_ms(attempt.number, now_ms),
                 log=self._statements.attempt(
                     job=job,
@@ -177,7 +181,7 @@ class Results:
             )
         )
         self._metrics.attempts_finished.labels(outcome=ending.outcome).inc()
-        self._end_call(held, execution.id)
+        self._end_call(held, state, failure)
         self._notify(attempt, requeued=ending.event is ExecutionEvent.FAILED_TRANSIENT)
 
     def _kept(
@@ -190,19 +194,17 @@ class Results:
             return self._blobs.put(encode_disclosed(with_texts(checked.disclosed, asked))), None
         return None, encode_disclosed(checked.disclosed)
 
-    def _end_call(self, held: HeldCall | None, execution: str) -> None:
+    def _end_call(self, held: HeldCall | None, state: ExecutionState, failure: str | None) -> None:
         """Tell whoever holds the client how it ended, or that another attempt is waited for."""
         if held is None:
             return
-        row = self._store.execution(execution)
-        assert row is not None, "an execution is there"
-        if row.state in FINAL_EXECUTION_STATES:
-            held.end = end_of(row)
+        if state in FINAL_EXECUTION_STATES:
+            held.end = end_of(state, failure)
             if held.over is not None:  # nobody waits to be told
                 self._held.forget(held)
         else:
             held.attempt = None
-        self._hints.notify(hints.of_call(execution))
+        self._hints.notify(hints.of_call(held.execution))
 
     def _charge_micro(self, checked: CheckedResult, asked: Asked, ending: Ending) -> int:
         """What the work costs, never more than was held. A failed attempt costs nothing; of an answer that
@@ -265,7 +267,7 @@ class Results:
             job=job, attempt=attempt, hive=hive, outcome=outcome, seen=seen, now_ms=now_ms
         )
         try:
-            self._store.record_lost(
+            state = self._store.record_lost(
                 attempt.id,
                 lease_version=attempt.lease_version,
                 now_ms=now_ms,
@@ -278,7 +280,7 @@ class Results:
         except StateMoved:
             return False
         self._metrics.attempts_finished.labels(outcome=outcome).inc()
-        self._end_call(held, attempt.execution)
+        self._end_call(held, state, json.dumps({"code": reason, "message": _LOST}))
         self._notify(attempt, requeued=ending.event is ExecutionEvent.LEASE_LOST)
         return True
 

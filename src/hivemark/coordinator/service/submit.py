@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.ports import (
     HiveStore,
+    JobHead,
     JobRow,
     JobStore,
     KeyStore,
@@ -20,6 +21,7 @@ from hivemark.coordinator.ports import (
     NewJob,
 )
 from hivemark.coordinator.service import hints
+from hivemark.coordinator.service.facts import JobFacts
 from hivemark.coordinator.service.hints import Hints
 from hivemark.coordinator.service.identity import Random
 from hivemark.coordinator.service.keys import require_trusted
@@ -29,6 +31,7 @@ from hivemark.coordinator.service.requests import Requests
 from hivemark.credits.price import NOOP_MICRO, Price, format_credits, hold_micro
 from hivemark.errors import HivemarkError, InvalidError, UnsatisfiableError
 from hivemark.jobs.cells import Cell, ResolvedModel, expand
+from hivemark.jobs.lifecycle import JobState
 from hivemark.protocol.ids import EXECUTION, JOB, new_id
 from hivemark.protocol.jobspec import SignedJobSpec, parse_jobspec, verify_jobspec
 from hivemark.protocol.jobspec_members import JobSpec
@@ -76,6 +79,7 @@ class Submission:
         *,
         store: SubmissionStores,
         requests: Requests,
+        facts: JobFacts,
         rules: IntakeRules,
         random: Random,
         hints: Hints,
@@ -83,6 +87,7 @@ class Submission:
     ) -> None:
         self._store = store
         self._requests = requests
+        self._facts = facts
         self._rules = rules
         self._random = random
         self._hints = hints
@@ -117,6 +122,7 @@ class Submission:
         job = self._job(call.signed, account, (execution,), None, now_ms, api_key=api_key, held_by=held_by)
         self._requests.remember(job.id, call.signed)
         hold_client(job.id, execution.id)
+        self._facts.remember(head_of(job))
         try:
             self._store.submit(job)
         except HivemarkError as error:
@@ -308,3 +314,27 @@ class Submission:
             api_key=api_key,
             held_by=held_by,
         )
+
+
+def head_of(job: NewJob) -> JobHead:
+    """A new job as it is read back, as far as it never changes."""
+    return JobHead(
+        id=job.id,
+        account=job.account,
+        signer=job.signer,
+        spec_id=job.spec_id,
+        spec_raw=job.spec_raw,
+        spec_sha256=job.spec_sha256,
+        benchmark=job.benchmark,
+        visibility=job.visibility,
+        requester=job.requester,
+        min_success_rate=job.min_success_rate,
+        min_regions=job.min_regions,
+        state=JobState.ENQUEUED,
+        version=1,
+        created_ms=job.created_ms,
+        started_ms=None,
+        finished_ms=None,
+        deadline_ms=job.deadline_ms,
+        held_by=job.held_by,
+    )

@@ -11,7 +11,12 @@ from hivemark.coordinator.store.database import AnyRow, Database
 from hivemark.coordinator.store.log import add_to_queue
 from hivemark.coordinator.store.tables import attempts
 from hivemark.credits import book
-from hivemark.jobs.lifecycle import FINAL_EXECUTION_STATES, ExecutionEvent, event_after_attempt
+from hivemark.jobs.lifecycle import (
+    FINAL_EXECUTION_STATES,
+    ExecutionEvent,
+    ExecutionState,
+    event_after_attempt,
+)
 
 _CLOSE: Final = (
     attempts.update()
@@ -49,8 +54,8 @@ class SqlResults:
 
     _db: Database
 
-    def record_result(self, result: Result) -> None:
-        self._db.write(partial(_record_result, result))
+    def record_result(self, result: Result) -> ExecutionState:
+        return self._db.write(partial(_record_result, result))
 
     def record_lost(
         self,
@@ -63,15 +68,15 @@ class SqlResults:
         log: NewLogEntry,
         event: ExecutionEvent = ExecutionEvent.LEASE_LOST,
         disclosed: bytes | None = None,
-    ) -> None:
-        def operation(connection: Connection) -> None:
+    ) -> ExecutionState:
+        def operation(connection: Connection) -> ExecutionState:
             turn = moves.require_open(connection, attempt, lease_version)
             _close(connection, turn, "lost", now_ms, {**_NO_RECEIPT, "entry_id": log.id, "salts": disclosed})
             add_to_queue(connection, log, now_ms=now_ms)
             is_lost = event is ExecutionEvent.LEASE_LOST
             message = "the lease was lost" if is_lost else "the answer was cut off"
             failure = {"stage": "lease", "code": reason, "message": message, "transient": is_lost}
-            _end_attempt(
+            return _end_attempt(
                 connection,
                 turn,
                 event,
@@ -82,7 +87,7 @@ class SqlResults:
                 body=None,
             )
 
-        self._db.write(operation)
+        return self._db.write(operation)
 
     def record_late(self, attempt: str, *, receipt_sha256: str, now_ms: int, log: NewLogEntry) -> bool:
         def operation(connection: Connection) -> bool:
@@ -100,7 +105,7 @@ class SqlResults:
         return self._db.write(operation)
 
 
-def _record_result(result: Result, connection: Connection) -> None:
+def _record_result(result: Result, connection: Connection) -> ExecutionState:
     turn = moves.require_open(connection, result.attempt, result.lease_version)
     event = event_after_attempt(result.event, turn.number)
     # What will be tried again is not paid: the hold stays for the next attempt.
@@ -123,7 +128,7 @@ def _record_result(result: Result, connection: Connection) -> None:
         },
     )
     add_to_queue(connection, result.log, now_ms=result.now_ms)
-    _end_attempt(
+    return _end_attempt(
         connection,
         turn,
         result.event,
@@ -153,7 +158,7 @@ def _end_attempt(
     failure: str | None,
     charge_micro: int,
     body: str | None,
-) -> None:
+) -> ExecutionState:
     """Move the execution and, with its last cell, the job; settle what was held once it is final."""
     event = event_after_attempt(event, turn.number)
     state = moves.move_execution(
@@ -167,6 +172,7 @@ def _end_attempt(
     moves.save_jobs(connection, [job])
     if state in FINAL_EXECUTION_STATES and turn.hold_micro:
         _settle(connection, turn, charge_micro, now_ms=now_ms)
+    return state
 
 
 def _settle(connection: Connection, turn: AnyRow, charge_micro: int, *, now_ms: int) -> None:
