@@ -29,6 +29,11 @@ class Home:
         return self.keys / "account.key"
 
     @property
+    def api_key(self) -> Path:
+        """The API key with which programs of this machine ask, for `api-keys env` and `chat`."""
+        return self.root / "api-key"
+
+    @property
     def policy(self) -> Path:
         """Whom a verification here trusts; written once."""
         return self.root / "policy"

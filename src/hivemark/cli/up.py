@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from hivemark.api.joinlink import parse_join_link
+from hivemark.cli.api_keys import export_lines, make_key, openai_environment
+from hivemark.cli.apikey_file import load_token, save_token
 from hivemark.cli.connection import connect
 from hivemark.cli.home import Home
 from hivemark.cli.join import is_enrolled, machine_name
@@ -23,6 +25,7 @@ from hivemark.cli.services import (
     pid_file,
     stay_with,
 )
+from hivemark.errors import HivemarkError
 from hivemark.hive.enrol import enrol
 
 app = typer.Typer(add_completion=False)
@@ -71,7 +74,8 @@ def up(
             if not is_enrolled(folders):
                 _enrol_here(folders, region=region, slots=slots)
             starter.start(HIVE, hive_program(folders))
-        _report(folders, first_start, output, with_hive=with_hive)
+        is_key_new = _ensure_api_key(folders, output)
+        _report(folders, first_start, output, with_hive=with_hive, is_key_new=is_key_new)
     if foreground:
         stay_with(starter.children)
 
@@ -102,9 +106,35 @@ def _enrol_here(home: Home, *, region: str | None, slots: int) -> None:
     enrol(home.hive, parse_join_link(link), name=machine_name(), region=region, slots=slots)
 
 
+def _ensure_api_key(home: Home, output: Output) -> bool:
+    """An API key for the programs of this machine; whether it was made now. A network without one works all
+    the same, so a refusal is told and nothing else."""
+    if home.api_key.exists():
+        return False
+    try:
+        made = asyncio.run(make_key(home, None, "default", {}))
+    except HivemarkError as error:
+        output.say(f"no API key was made: {error} ({error.code}); next: hivemark api-keys create --save")
+        return False
+    save_token(home.api_key, made.token)
+    return True
+
+
 async def _join_link(home: Home) -> str:
     async with connect(home, None) as client:
         return (await client.join_link(ttl_s=300)).link
+
+
+def _show_openai(home: Home, output: Output, *, with_token: bool) -> None:
+    """What to paste for OpenAI clients; into a pipe (a journal, perhaps) the token goes once at most."""
+    output.say("for programs that speak OpenAI's API:")
+    if with_token:
+        variables = openai_environment(home.coordinator_url(), load_token(home.api_key))
+        for line in export_lines(variables):
+            output.say(f"  {line}", whole=True)
+    else:
+        output.say('  eval "$(hivemark api-keys env)"', whole=True)
+    output.say()
 
 
 def _show_coordinator(home: Home, first_start: dict[str, Any] | None, output: Output) -> None:
@@ -120,11 +150,24 @@ def _show_coordinator(home: Home, first_start: dict[str, Any] | None, output: Ou
     output.say()
 
 
-def _report(home: Home, first_start: dict[str, Any] | None, output: Output, *, with_hive: bool) -> None:
+def _report(
+    home: Home,
+    first_start: dict[str, Any] | None,
+    output: Output,
+    *,
+    with_hive: bool,
+    is_key_new: bool,
+) -> None:
     url = home.coordinator_url()
-    output.result({"url": url, "home": str(home.root), "hive": with_hive, "first_start": first_start})
+    api_key = str(home.api_key) if home.api_key.exists() else None
+    output.result(
+        {"url": url, "home": str(home.root), "hive": with_hive, "first_start": first_start}
+        | {"openai_base_url": f"{url}/v1", "api_key_file": api_key}
+    )
     if output.as_json:
         return
+    if api_key is not None:
+        _show_openai(home, output, with_token=is_key_new or output.people.is_terminal)
     output.say("next: hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny-a")
     output.say("      hivemark hives link     (a link with which another machine joins)")
     output.say("      hivemark status, hivemark logs -f, hivemark down")

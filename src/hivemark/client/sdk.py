@@ -1,7 +1,7 @@
 """`HivemarkClient`: every call a client makes to a coordinator, one method each (docs: /openapi.json)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -10,12 +10,14 @@ import msgspec
 
 from hivemark.client.transport import Transport
 from hivemark.client.views import (
+    ApiKey,
     Execution,
     Health,
     Hive,
     Job,
     JobEventBody,
     JoinLink,
+    MadeApiKey,
     Model,
     Page,
     Question,
@@ -29,6 +31,7 @@ from hivemark.protocol.keys import PrivateKey
 RECONNECTS_MAX: Final = 30
 RECONNECT_PAUSE_S: Final = 0.5
 POLL_PAUSE_S: Final = 0.2
+API_KEYS_PAGE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,48 @@ class HivemarkClient:
         """Let the account of this key submit jobs."""
         body = {"public_key": public_key} if key_id is None else {"public_key": public_key, "key_id": key_id}
         return decode_answer(await self._post("/api/v1/keys", body), TrustedKey)
+
+    # ── API keys ─────────────────────────────────────────────────────────────────────────────────
+
+    async def make_api_key(
+        self,
+        name: str,
+        *,
+        scopes: Sequence[str] | None = None,
+        models: Sequence[str] | None = None,
+        budget: str | None = None,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        ttl_s: float | None = None,
+    ) -> MadeApiKey:
+        """A key for this account; its token is in this answer and nowhere else. `budget` in credits; a limit
+        that is left out does not limit."""
+        asked = {
+            "name": name,
+            "scopes": scopes,
+            "models": models,
+            "budget": budget,
+            "requests_per_minute": requests_per_minute,
+            "tokens_per_minute": tokens_per_minute,
+            "ttl_s": ttl_s,
+        }
+        body = {member: value for member, value in asked.items() if value is not None}
+        return decode_answer(await self._post("/api/v1/api-keys", body), MadeApiKey)
+
+    async def api_keys(self) -> tuple[ApiKey, ...]:
+        """Every key of this account (an admin: of all), newest first, revoked ones included."""
+        keys: list[ApiKey] = []
+        cursor: str | None = None
+        while True:
+            page = await self._page("/api/v1/api-keys", limit=API_KEYS_PAGE, cursor=cursor)
+            keys += page.api_keys
+            if page.next is None:
+                return tuple(keys)
+            cursor = page.next
+
+    async def revoke_api_key(self, key: str) -> ApiKey:
+        """End a key for good; a second time changes nothing."""
+        return decode_answer(await self._http.request("DELETE", f"/api/v1/api-keys/{key}"), ApiKey)
 
     async def _post(self, path: str, body: object) -> bytes:
         return await self._http.request(
