@@ -7,7 +7,7 @@ q8_0 block: float16 scale, 32 × int8. q4_0 block: float16 scale, 16 bytes whose
 import numpy as np
 import numpy.typing as npt
 
-from hivemark.engine.gguf import TensorInfo
+from hivemark.gguf.head import TensorInfo
 
 Floats = npt.NDArray[np.float32]
 
