@@ -108,7 +108,7 @@ def pull(
     """Fetch a model file (GGUF) to this machine, verify it, and let this machine's hive offer it.
 
     hf: is a repository on the Hugging Face hub; several files and none named is an error that lists them.
-    Its commit is pinned and its digest checked. HF_TOKEN goes to the hub alone, for what has terms or an owner.
+    Its commit is pinned and its digest checked. HF_TOKEN, for private files and terms, goes to the hub alone.
 
     Whatever interrupts it, the same command goes on where it stopped. A hive that runs here offers the model
     within seconds.
