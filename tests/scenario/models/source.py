@@ -31,8 +31,8 @@ class Request:
 
 @dataclass
 class Reply:
-    """One answer; `send` bytes of the body leave, then the connection ends, or stays silent (`stall`) until the
-    server is `released`, after which the rest leaves if it `goes_on`."""
+    """One answer; `send` bytes of the body leave, then the connection ends, or stays silent (`stall`) until
+    the server is `released`, after which the rest leaves if it `goes_on`."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)

@@ -47,9 +47,9 @@ def test_a_disk_that_fills_up_keeps_the_part_and_the_next_pull_goes_on(
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "is full" in err and "(storage_full)" in err and "next: free" in err, out + err
+    server.script = serve_file(FILE)
     assert desk.refused(f"{server.url}/m.gguf")["code"] == "storage_full"
     small_disk.free(process.pid)
-    server.script = serve_file(FILE)
     assert desk.pull(f"{server.url}/m.gguf")["size_bytes"] == len(FILE)
     assert (server.requests[-1].first or 0) >= half
 
