@@ -5,6 +5,7 @@ Speaks HTTP/1.1 on plain sockets in threads, so that a lie about a length is sen
 
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -48,8 +49,9 @@ Script = Callable[[Request], Reply]
 class ModelServer:
     """`script` answers; every request and every body byte that left is counted."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
+        self._tls = tls
         self.requests: list[Request] = []
         self.sent_bytes = 0
         self.sent = threading.Condition()
@@ -60,7 +62,7 @@ class ModelServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     def wait_until_sent(self, count: int) -> None:
         with self.sent:
@@ -81,7 +83,7 @@ class ModelServer:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
+        with suppress(OSError), self._secured(connection) as connection:
             request = _read_request(connection)
             if request is None:
                 return
@@ -96,6 +98,9 @@ class ModelServer:
                 self.released.wait(60)
             if reply.goes_on:
                 self._send(connection, reply.body[send:])
+
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        return connection if self._tls is None else self._tls.wrap_socket(connection, server_side=True)
 
     def _send(self, connection: socket.socket, body: bytes) -> None:
         for start in range(0, len(body), CHUNK_BYTES):
