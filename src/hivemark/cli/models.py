@@ -77,14 +77,17 @@ def ls(
 
 
 @app.command(
-    epilog="Examples: hivemark models pull hf:bartowski/SmolLM2-135M-Instruct-GGUF · "
+    epilog="Examples: hivemark models pull hf:ORG/REPO · "
     "hivemark models pull hf:ORG/REPO:Q8_0 --name small · "
     "hivemark models pull https://HOST/m.gguf --sha256 … · "
     "hivemark models pull file:/media/disk/m.gguf"
 )
 def pull(
     source: Annotated[
-        str, typer.Argument(help="hf:org/repo[@revision][:file], https://… or file:…", show_default=False)
+        str,
+        typer.Argument(
+            help="hf:org/repo, hf:org/repo@revision:file, https://… or file:…", show_default=False
+        ),
     ],
     name: Annotated[
         str | None, typer.Option("--name", help="Its name here; default: made of the file's.")

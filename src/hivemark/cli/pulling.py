@@ -36,13 +36,13 @@ WITH_LLAMA_CPP: Final = ("q4_k_m", *PREFERRED)
 def run_pull(order: Order, folder: ModelFolder, output: Output, *, hub_url: str, stall_s: float) -> Pulled:
     """Pull and show how it goes; Ctrl-C says what is kept and how to go on."""
     hub = hub_of(hub_url)
-    with progress_of(output) as report:
-        try:
+    try:
+        with progress_of(output) as report:
             return asyncio.run(_pull(order, folder, report, hub=hub, stall_s=stall_s))
-        except KeyboardInterrupt:
-            report.note("stopped; what is here is kept")
-            report.note(f"next: hivemark models pull {order.source_text} (goes on from there)")
-            raise
+    except KeyboardInterrupt:
+        output.say("stopped; what is here is kept")
+        output.say(f"next: {order.command} (goes on from there)")
+        raise
 
 
 def preferred_quantisations() -> tuple[str, ...]:
@@ -96,7 +96,7 @@ class _Bar:
         self._task = bars.add_task("asking", total=None)
 
     def note(self, text: str) -> None:
-        self._output.say(text, style="dim")
+        self._output.say(text)
 
     def progress(self, stage: str, done_bytes: int, total_bytes: int | None) -> None:
         if stage != self._stage:  # a new stage has a speed of its own

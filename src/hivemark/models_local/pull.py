@@ -9,6 +9,7 @@
 
 import asyncio
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from hivemark.models_local.folder import ModelFolder, Record, stamp_of
 from hivemark.models_local.hub import resolve
 from hivemark.models_local.partial import Part, open_part
 from hivemark.models_local.source import HubSource, Source, Target, name_of, require_name, target_of
-from hivemark.models_local.transfer import Report, transfer
+from hivemark.models_local.transfer import Report, pause_after, transfer
 from hivemark.models_local.web import Interrupted, Web
 
 TRIES_MAX: Final = 6
@@ -42,6 +43,13 @@ class Order:
     preferred: Sequence[str] = PREFERRED
     tries_max: int = TRIES_MAX
 
+    @property
+    def command(self) -> str:
+        """What to type to go on with this."""
+        return f"hivemark models pull {shlex.quote(self.source_text)}" + (
+            f" --name {self.name}" if self.name else ""
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
@@ -56,7 +64,13 @@ async def pull(order: Order, folder: ModelFolder, web: Web, *, report: Report, n
 
     An interruption of any kind leaves the part for the next call with the same source.
     """
-    target = await _resolve(order, web)
+    target = await _resolve(order, web, report)
+    if None not in (order.sha256, target.sha256) and order.sha256 != target.sha256:
+        raise UnverifiedError(
+            f"the source says {target.sha256} and --sha256 {order.sha256}",
+            code="digest_mismatch",
+            hint="nothing was fetched; which of the two do you trust?",
+        )
     name = require_name(order.name or name_of(target))
     here = _already_here(order, target, name, folder)
     if here is not None:
@@ -72,16 +86,17 @@ async def pull(order: Order, folder: ModelFolder, web: Web, *, report: Report, n
             same = next((each for each in folder.listing().records if each.sha256 == digest), None)
             if same is not None:
                 part.start_over()
-                return Pulled(_as_named(same, order), was_here=True)
+                return Pulled(_as_it_was(same, order, folder), was_here=True)
             part.sync()
+            record = _install(folder, name, target, part, digest, facts, now)
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
             raise _no_room(order, part) from error
-        return Pulled(_install(folder, name, target, part, digest, facts, now), was_here=False)
+        return Pulled(record, was_here=False)
 
 
-async def _resolve(order: Order, web: Web) -> Target:
+async def _resolve(order: Order, web: Web, report: Report) -> Target:
     if not isinstance(order.source, HubSource):
         return target_of(order.source)
     failures = 0
@@ -92,7 +107,9 @@ async def _resolve(order: Order, web: Web) -> Target:
             failures += 1
             if failures >= order.tries_max:
                 raise
-            await asyncio.sleep(max(stopped.retry_after_s, 0.5 * 2 ** (failures - 1)))
+            pause_s = pause_after(failures, stopped)
+            report.note(f"{stopped.message}; asking again in {pause_s:g} s")
+            await asyncio.sleep(pause_s)
 
 
 def _already_here(order: Order, target: Target, name: str, folder: ModelFolder) -> Record | None:
@@ -101,13 +118,19 @@ def _already_here(order: Order, target: Target, name: str, folder: ModelFolder) 
     expected = order.sha256 or target.sha256
     for record in listing.records:
         if record.origin == target.origin and expected in (None, record.sha256):
-            return _as_named(record, order)
+            return _as_it_was(record, order, folder)
         if expected is not None and record.sha256 == expected:
-            return _as_named(record, order)
+            return _as_it_was(record, order, folder)
     lowered = name.lower()
     holders = {record.name.lower(): f"a model from {record.origin}" for record in listing.records}
-    holders |= {other.lower(): who for other, who in (order.taken or {}).items()}
     holders |= {other.lower(): "a model whose record is damaged" for other, _ in listing.damaged}
+    others = {other.lower(): who for other, who in (order.taken or {}).items()}
+    if lowered in others:
+        raise ConflictError(
+            f"the name {name} belongs to {others[lowered]}",
+            code="model_name_taken",
+            hint="choose another one with --name",
+        )
     if lowered in holders:
         raise ConflictError(
             f"the name {name} belongs to {holders[lowered]}",
@@ -117,12 +140,19 @@ def _already_here(order: Order, target: Target, name: str, folder: ModelFolder) 
     return None
 
 
-def _as_named(record: Record, order: Order) -> Record:
+def _as_it_was(record: Record, order: Order, folder: ModelFolder) -> Record:
+    """The record, if the file is still the one that was pulled and nobody asked for it by another name."""
     if order.name is not None and order.name != record.name:
         raise ConflictError(
             f"this very file is here already, as {record.name}",
             code="model_present",
             hint=f"use it by that name, or hivemark models rm {record.name} first",
+        )
+    if not folder.file(record.name).exists() or stamp_of(folder.file(record.name)) != record.stamp:
+        raise ConflictError(
+            f"{record.name} was pulled from there, but its file is gone or was changed since",
+            code="model_damaged",
+            hint=f"hivemark models rm {record.name}, then pull it again",
         )
     return record
 
@@ -150,7 +180,7 @@ async def _fetch(order: Order, target: Target, part: Part, web: Web, report: Rep
         await transfer(web, target, part, report=report, tries_max=order.tries_max)
     except Interrupted as stopped:
         stopped.message = f"{stopped.message}; {size(part.size_bytes)} are kept"
-        stopped.hint = f"hivemark models pull {order.source_text} goes on from there"
+        stopped.hint = f"{order.command} (goes on from there)"
         raise
 
 
@@ -213,7 +243,7 @@ def _no_room(order: Order, part: Part) -> UnavailableError:
     return UnavailableError(
         f"the disk of {part.path.parent} is full: {size(part.size_bytes)}{rest} are here and are kept",
         code="storage_full",
-        hint=f"free {missing}, then hivemark models pull {order.source_text} goes on from there",
+        hint=f"free {missing}, then {order.command} (goes on from there)",
     )
 
 

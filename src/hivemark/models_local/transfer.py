@@ -72,9 +72,14 @@ async def transfer(
             failures = 1 if got_on else failures + 1
             if failures >= tries_max:
                 raise
-            pause_s = max(stopped.retry_after_s, min(PAUSE_MAX_S, PAUSE_FIRST_S * 2 ** (failures - 1)))
+            pause_s = pause_after(failures, stopped)
             report.note(f"{stopped.message}; going on at {size(part.size_bytes)} in {pause_s:g} s")
             await sleep(pause_s)
+
+
+def pause_after(failures: int, stopped: Interrupted) -> float:
+    """Seconds: growing with every failure (the first is 1), and as long as the server asked for."""
+    return max(stopped.retry_after_s, min(PAUSE_MAX_S, PAUSE_FIRST_S * (1 << min(failures - 1, 20))))
 
 
 async def _attempt(web: Web, target: Target, part: Part, report: Report) -> None:

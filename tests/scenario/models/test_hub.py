@@ -120,6 +120,9 @@ def test_a_store_that_holds_another_file_than_the_hub_says_is_refused(desk: Desk
     assert desk.refused("hf:org/repo", code=3)["code"] == "digest_mismatch"
     hub.content = FILE + b"!"
     assert desk.refused("hf:org/repo")["code"] == "size_mismatch"
+    fetched = len(hub.store.requests)
+    assert desk.refused("hf:org/repo", "--sha256", "ab" * 32, code=3)["code"] == "digest_mismatch"
+    assert len(hub.store.requests) == fetched
     assert desk.names() == []
 
 

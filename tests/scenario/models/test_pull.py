@@ -280,6 +280,19 @@ def test_names_of_other_models_are_taken(desk: Desk, serve: Serve) -> None:
     assert desk.refused(f"{server.url}/m.gguf", "--name", "../x")["code"] == "model_name_malformed"
 
 
+def test_a_file_that_somebody_changed_or_took_away_is_not_called_here(desk: Desk, serve: Serve) -> None:
+    server = serve(serve_file(FILE))
+    desk.pull(f"{server.url}/m.gguf")
+    with (desk.models / "m.gguf").open("ab") as file:
+        file.write(b"!")
+    assert desk.refused(f"{server.url}/m.gguf")["code"] == "model_damaged"
+    (desk.models / "m.gguf").unlink()
+    refused = desk.refused(f"{server.url}/m.gguf")
+    assert refused["code"] == "model_damaged" and "models rm m" in refused["next"]
+    desk.run("models", "rm", "m")
+    assert desk.pull(f"{server.url}/m.gguf")["was_here"] is False
+
+
 def test_a_damaged_record_is_listed_and_can_be_removed(desk: Desk, serve: Serve) -> None:
     server = serve(serve_file(FILE))
     desk.pull(f"{server.url}/m.gguf")
