@@ -26,7 +26,7 @@ def dequantise_into(target: Floats, raw: memoryview, tensor: TensorInfo) -> None
             _unpack_q8_0(target, stored)
         case "q4_0":
             _unpack_q4_0(target, stored)
-        case kind:  # parse_gguf lets no other kind through
+        case kind:  # require_reference lets no other kind through
             raise AssertionError(kind)
 
 
