@@ -58,6 +58,11 @@ class Home:
         """The home of the hive that works on this machine."""
         return self.root / "hive"
 
+    @property
+    def models(self) -> Path:
+        """Pulled models; may be a link to a folder on another disk."""
+        return self.root / "models"
+
     def ensure_folders(self) -> None:
         """Make the folders that are missing; the home and its keys are closed to others."""
         for folder in (self.root, self.keys, self.run, self.logs):

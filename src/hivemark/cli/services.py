@@ -24,8 +24,8 @@ def coordinator_program(home: Home, *, listen: str | None, database_url: str | N
 
 
 def hive_program(home: Home) -> Program:
-    """The hive of this home; what it offers stands in its own settings."""
-    return Program(HIVE, "hivemark.hive", home.hive)
+    """The hive of this home; it offers what its own settings name and what was pulled."""
+    return Program(HIVE, "hivemark.hive", home.hive, ("--models", str(home.models)))
 
 
 def pid_file(home: Home, name: str) -> Path:

@@ -35,13 +35,48 @@ class EngineStable:
         version: str,
     ) -> None:
         self._config = config
+        self._http = http
+        self._clock = clock
+        self._version = version
         self._noop = NoopEngine(version=version)
-        gate = LoadGate(loaded_max=config.loaded_max)
-        self.workers = tuple(
-            _worker_engine(config, model, gate=gate, http=http, clock=clock, version=version)
-            for model in catalog
-        )
+        self._gate = LoadGate(loaded_max=config.loaded_max)
+        self._catalog: dict[CatalogModel, WorkerEngine] = {}
+        self._leaving: list[WorkerEngine] = []
+        self.replace_catalog(catalog)
         self.servers = tuple(_server(engine, http) for engine in config.engines)
+
+    @property
+    def workers(self) -> tuple[WorkerEngine, ...]:
+        """One engine for each file of the catalog."""
+        return tuple(self._catalog.values())
+
+    @property
+    def files_in_use(self) -> frozenset[Path]:
+        """The files of models that are loaded, being loaded, or wanted by somebody."""
+        return frozenset(model.path for model, each in self._catalog.items() if each.loaded or each.busy)
+
+    def replace_catalog(self, catalog: tuple[CatalogModel, ...]) -> None:
+        """Offer these files from now on; what is no longer among them finishes what it does (`tidy`)."""
+        before, self._catalog = self._catalog, {}
+        for model in catalog:
+            self._catalog[model] = before.pop(model) if model in before else self._engine(model)
+        self._leaving += before.values()
+
+    def _engine(self, model: CatalogModel) -> WorkerEngine:
+        return _worker_engine(
+            self._config,
+            model,
+            gate=self._gate,
+            http=self._http,
+            clock=self._clock,
+            version=self._version,
+        )
+
+    async def tidy(self) -> None:
+        """End the workers of removed models that nobody uses any more."""
+        idle = [engine for engine in self._leaving if not engine.busy]
+        self._leaving = [engine for engine in self._leaving if engine.busy]
+        await asyncio.gather(*(engine.close() for engine in idle))
 
     def offer(self) -> Offer:
         """As it stands now."""
@@ -69,7 +104,7 @@ class EngineStable:
 
     async def close(self) -> None:
         """End every worker."""
-        await asyncio.gather(*(engine.close() for engine in self.workers))
+        await asyncio.gather(*(engine.close() for engine in (*self.workers, *self._leaving)))
 
     def _engines(self) -> tuple[Engine, ...]:
         return (*self.workers, *(engine for server in self.servers for engine in server.engines))
@@ -137,8 +172,8 @@ def _facts_before_load(model: CatalogModel, version: str) -> EngineFacts:
         model=ModelRef(
             name=model.name,
             weights_sha256=model.weights_sha256,
-            tokenizer_sha256=None,
-            template_sha256=None,
+            tokenizer_sha256=model.facts.tokenizer_sha256 if model.facts else None,
+            template_sha256=model.facts.template_sha256 if model.facts else None,
             quantisation=model.quantisation,
         ),
     )
