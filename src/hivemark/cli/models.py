@@ -24,6 +24,7 @@ from hivemark.cli.pulling import preferred_quantisations, run_pull
 from hivemark.cli.services import HIVE, is_running
 from hivemark.client.views import Model
 from hivemark.errors import ConflictError, HivemarkError
+from hivemark.hive.llama import llama_trouble
 from hivemark.models_local.files import size
 from hivemark.models_local.folder import ModelFolder
 from hivemark.models_local.pull import TRIES_MAX, Order, Pulled, require_sha256
@@ -231,12 +232,11 @@ def _show_pulled(pulled: Pulled, model: LocalModel, output: Output, *, hive_runs
     output.say(f"{model.name} {'is here already' if pulled.was_here else 'is here'}", style="bold")
     for label, text in _rows(model):
         output.say(f"{label:<14} {text}", whole=True)
-    if model.problem is not None:
-        output.say("this machine's own engine does not compute it, so its hive does not offer it")
-        output.say(
-            "next: serve the file with llama-server, Ollama or LM Studio if they know it, and attach that"
-        )
-        output.say(f"      under [[engines]] in hive.toml; or hivemark models rm {model.name}")
+    trouble = llama_trouble()
+    if model.problem is not None and trouble is not None:
+        output.say("this machine's own engine does not compute it; llama.cpp could, but " + trouble)
+        output.say("next: that, then hivemark down and up; or serve the file with Ollama, LM Studio or")
+        output.say(f"      llama-server: their models are offered too; or hivemark models rm {model.name}")
     elif hive_runs:
         output.say(
             f"next: hivemark run -q 'Who are you?' -m {model.name} (the hive offers it within seconds)"

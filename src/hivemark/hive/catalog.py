@@ -10,6 +10,7 @@ from typing import Final
 from hivemark.errors import InvalidError, NotFoundError
 from hivemark.gguf.facts import ModelFacts, read_facts
 from hivemark.hive.config import ModelFile
+from hivemark.hive.llama import Wanted
 from hivemark.models_local.folder import stamp_of
 from hivemark.models_shipped import shipped
 
@@ -30,6 +31,7 @@ class CatalogModel:
     quantisation: str | None = None
     context_tokens: int | None = None
     facts: ModelFacts | None = None
+    engine: Wanted | None = None
 
 
 def build_catalog(
@@ -59,6 +61,7 @@ def _shipped() -> list[CatalogModel]:
             size_bytes=model.size_bytes,
             quantisation=model.quantisation,
             context_tokens=model.context_tokens,
+            facts=_facts(model.path),
         )
         for model in shipped()
     ]
@@ -81,6 +84,7 @@ def _from_file(file: ModelFile, cache: "DigestCache", *, field: str) -> CatalogM
         quantisation=facts.quantisation if facts else None,
         context_tokens=facts.context_tokens if facts else None,
         facts=facts,
+        engine=file.engine,
     )
 
 

@@ -74,9 +74,7 @@ class PulledModels:
 
     def _model(self, record: Record) -> CatalogModel | None:
         path = self._folder.file(record.name)
-        reason = record.facts.refusal
-        if reason is None:
-            reason = self._difference(path, record)
+        reason = self._difference(path, record)
         if reason is not None:
             _log.warning("pulled_model_not_offered", extra={"model": record.name, "reason": reason})
             return None

@@ -78,7 +78,7 @@ async def test_prompts_are_completed(network: Network, calls: Calls) -> None:
     await network.attach("first", script={"words": 9})
     client = openai.AsyncOpenAI(base_url=f"{network.url}/v1", api_key=calls.key, max_retries=0)
     raw = await client.completions.with_raw_response.create(
-        model="scripted", prompt="Once", seed=5, max_tokens=20, seed=5
+        model="scripted", prompt="Once", seed=5, max_tokens=20
     )
     text = raw.parse().choices[0].text
     assert len(text.split()) == 9

@@ -93,6 +93,21 @@ class Network:
             )
             await until(lambda: self._is_linked(client, enrolled.hive))
 
+    async def add_real_hive(self, name: str, *, tail: str = "", **worker: Any) -> None:
+        """Join a hive that serves the shipped models by real engines; `tail` is added to its hive.toml."""
+        async with self.client() as client:
+            link = (await client.join_link()).link
+            home = self.root / name
+            options = {"name": name, "slots": 4, "worker": Worker(concurrency=4, **worker)}
+            enrolled = await asyncio.to_thread(enrol, home, parse_join_link(link), **options)
+            with (home / "hive.toml").open("a") as file:
+                file.write(tail)
+            self.ids[name] = enrolled.hive
+            program = Program(name, "hivemark.hive", home)
+            log = self.home.logs / f"{name}.log"
+            self.hives[name] = await asyncio.to_thread(start_child, program, log=log)
+            await until(lambda: self._is_linked(client, enrolled.hive))
+
     async def attach(self, name: str, *, script: dict[str, Any]) -> None:
         """Join a hive with one attached server, which serves the model `scripted` and tells no digest."""
         command = [sys.executable, "-m", "hivemark.testing.engine", "--script", json.dumps(script)]

@@ -96,7 +96,10 @@ async def test_an_answer_that_is_being_made_when_its_model_is_removed_is_finishe
 async def test_what_cannot_be_offered_is_left_out_with_a_reason_and_the_hive_goes_on(
     coordinator, hives, home: Path, tmp_path: Path
 ) -> None:
-    hive = await hives.start(await hives.join(), "--models", str(home / "models"))
+    joined = await hives.join()
+    with (joined / "hive.toml").open("a") as file:
+        file.write('\n[worker]\nengine = "hivemark"\n')  # llama.cpp computes many others
+    hive = await hives.start(joined, "--models", str(home / "models"))
     foreign = MODEL.replace(struct.pack("<Q", 5) + b"llama", struct.pack("<Q", 5) + b"qwen2", 1)
     for name, content in (("good", MODEL), ("foreign", foreign), ("changed", MODEL + b"\0")):
         (tmp_path / f"{name}.gguf").write_bytes(content)
