@@ -23,6 +23,7 @@ import msgspec
 
 from hivemark.errors import ConflictError, HivemarkError
 from hivemark.hive.agent import Agent
+from hivemark.hive.authority import context_of
 from hivemark.hive.catalog import CACHE_NAME, DigestCache, build_catalog
 from hivemark.hive.clock import SystemClock
 from hivemark.hive.config import KEY_NAME, HiveConfig, load_config
@@ -98,7 +99,7 @@ async def _agent(config: HiveConfig, *, models: Path | None) -> AsyncIterator[tu
         software=f"hivemark/{software}",
     )
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)  # attempts have deadlines of their own
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=context_of(config.home) or True)
     async with aiohttp.ClientSession(
         timeout=timeout,
         connector=connector,

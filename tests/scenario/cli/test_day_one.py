@@ -146,7 +146,7 @@ def test_a_second_machine_joins_by_a_link(machine: Machine, tmp_path: Path) -> N
         assert "runs already" in second.run("join", link, code=1)
     finally:
         assert second.ask("down")["stopped"] == ["hive"]
-    machine.ask("hives", "revoke", joined["hive"])
+    machine.ask("hives", "remove", joined["hive"])
     states = {hive["id"]: hive["state"] for hive in machine.ask("hives", "ls")["hives"]}
     assert states[joined["hive"]] == "revoked"
 
