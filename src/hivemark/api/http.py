@@ -4,7 +4,7 @@ Times are RFC 3339 in UTC, money is credits as decimal text, digests are lower-c
 be known is null. The agent on a hive does not import this module (it would bring pydantic).
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -252,9 +252,11 @@ class HivesBody(Body):
 
 
 class JoinLinkPost(Post):
-    """How long the link may be used, once."""
+    """How long the link may be used, once; `local`: on this machine; `host`: another name for this one."""
 
     ttl_s: float = Field(default=3600, gt=0, le=2_592_000, strict=False)
+    local: bool = False
+    host: Annotated[str, Field(pattern=r"^([A-Za-z0-9.-]{1,253}|[0-9A-Fa-f:.]{2,45})$")] | None = None
 
 
 class JoinLinkBody(Body):
@@ -288,6 +290,50 @@ class KeyBody(Body):
 
 class KeysBody(Body):
     keys: list[KeyBody]
+
+
+class ApiKeyPost(Post):
+    """An API key to make. Left out, a limit is no limit; `account` is for admins, default: the asker's."""
+
+    name: str
+    account: str | None = None
+    scopes: list[str] | None = None
+    models: list[str] | None = None
+    budget: str | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    ttl_s: float | None = Field(default=None, gt=0, le=315_360_000, strict=False)
+
+
+class ApiKeyBody(Body):
+    """An API key; `token_start` is what is kept of its token for people. `spent` is held or was charged."""
+
+    id: str
+    account: str
+    name: str
+    token_start: str
+    status: Literal["active", "expired", "revoked"]
+    scopes: list[str]
+    models: list[str] | None
+    budget: str | None
+    spent: str
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+
+
+class ApiKeyMadeBody(ApiKeyBody):
+    """The one answer that carries the token."""
+
+    token: str
+
+
+class ApiKeysBody(Body):
+    api_keys: list[ApiKeyBody]
+    next: str | None
 
 
 class RootBody(Body):

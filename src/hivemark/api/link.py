@@ -145,7 +145,9 @@ class Lease(Message, frozen=True, tag="lease"):
     """Permission and duty to run one attempt until `lease_until_ms` (renewed by heartbeats).
 
     `grant` is the signed value (`protocol/grant.py`), `request` the effective request: `{model, messages,
-    sampling{temperature, top_p, max_tokens, stop}, seed, question}`; its `model` is None for `noop`.
+    sampling{temperature, top_p, max_tokens, stop}, seed, question}`; its `model` is None for `noop`, and a
+    call of an OpenAI endpoint has `call{endpoint, body, salt}` besides. With a `stream_url` a client waits
+    for the answer: it is streamed there (part 7), and ends once nobody listens.
     """
 
     job: str
@@ -160,6 +162,7 @@ class Lease(Message, frozen=True, tag="lease"):
     first_token_timeout_s: float
     stall_timeout_s: float
     run_timeout_s: float
+    stream_url: str | None = None
 
 
 class Verdicts(Message, frozen=True, tag="verdicts"):

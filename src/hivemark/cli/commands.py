@@ -22,7 +22,7 @@ class CommandEntry:
     @property
     def module(self) -> str:
         """Where the command lives."""
-        return f"hivemark.cli.{self.name}"
+        return f"hivemark.cli.{self.name.replace('-', '_')}"
 
 
 COMMANDS: Final = (
@@ -34,7 +34,10 @@ COMMANDS: Final = (
     CommandEntry("join", SERVE, "Let this machine work for a coordinator, by its join link."),
     CommandEntry("run", WORK, "Sign a job, submit it, watch it, and verify its receipts."),
     CommandEntry("jobs", WORK, "List, show, watch and cancel jobs; download their receipts.", is_group=True),
-    CommandEntry("models", WORK, "Which models the hives offer, pinned by digest."),
+    CommandEntry(
+        "api-keys", WORK, "API keys for OpenAI clients: make, limit, list and revoke them.", is_group=True
+    ),
+    CommandEntry("models", WORK, "Fetch, list, show and remove models; what the hives offer.", is_group=True),
     CommandEntry("hives", WORK, "Which machines work here; links with which more may join.", is_group=True),
     CommandEntry("verify", TRUST, "Check receipts and signed jobs offline, from files alone."),
     CommandEntry("keys", TRUST, "Make, show and trust keys; sign and verify jobs.", is_group=True),

@@ -26,7 +26,8 @@ NEXT_BY_CODE: Final = {
     "key_file_exists": "hivemark keys show",
     "key_file_missing": "hivemark keys new",
     "key_not_trusted": "hivemark keys show; then on the coordinator's machine hivemark keys trust PUBLIC_KEY",
-    "unknown_model": "hivemark models",
+    "unknown_api_key": "hivemark api-keys ls --all",
+    "unknown_model": "hivemark models ls",
     "unknown_question": "hivemark run --list-questions",
 }
 NEXT_BY_KIND: Final = {

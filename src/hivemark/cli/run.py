@@ -63,7 +63,7 @@ def run(
         typer.Option("--question", "-q", help="A question's id, the name of a set, or the question itself."),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="As `hivemark models` lists.")
+        list[str] | None, typer.Option("--model", "-m", help="As `hivemark models ls` lists.")
     ] = None,
     region: Annotated[
         list[str] | None, typer.Option("--region", "-r", help="Where to run; default: anywhere, once.")

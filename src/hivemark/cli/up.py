@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from hivemark.api.joinlink import parse_join_link
+from hivemark.cli.api_keys import export_lines, make_key, openai_environment
+from hivemark.cli.apikey_file import load_token, save_token
 from hivemark.cli.connection import connect
 from hivemark.cli.home import Home
 from hivemark.cli.join import is_enrolled, machine_name
@@ -23,18 +25,23 @@ from hivemark.cli.services import (
     pid_file,
     stay_with,
 )
+from hivemark.errors import HivemarkError
 from hivemark.hive.enrol import enrol
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command(
-    epilog="Examples: hivemark up · hivemark up --no-hive --listen 127.0.0.1:9090 · hivemark up --foreground"
+    epilog="Examples: hivemark up · hivemark up --listen 0.0.0.0:8090 · hivemark up --no-hive --foreground"
 )
 def up(
     listen: Annotated[
         str | None,
-        typer.Option("--listen", help="HOST:PORT; default 127.0.0.1:8090, port 0 lets the system choose."),
+        typer.Option(
+            "--listen",
+            help="HOST:PORT; default 127.0.0.1:8090. An address that others reach, such as 0.0.0.0:8090, is "
+            "served by TLS; programs of this machine then have one of their own.",
+        ),
     ] = None,
     database_url: Annotated[
         str | None,
@@ -54,8 +61,8 @@ def up(
     """Start a coordinator and a hive in the background; what runs already is left alone.
 
     The first start makes the keys, a policy and an admin token, which is shown once. It listens on this
-    machine only; an address that others can reach needs TLS: `tls_certificate` and `tls_key` in the table
-    `coordinator` of config.toml.
+    machine only; with `--listen 0.0.0.0:8090` other machines may join too: a certificate authority of this
+    home's own is made, and `hivemark hives link` prints the line to paste there.
     """
     folders = Home(home)
     folders.ensure_folders()
@@ -71,7 +78,8 @@ def up(
             if not is_enrolled(folders):
                 _enrol_here(folders, region=region, slots=slots)
             starter.start(HIVE, hive_program(folders))
-        _report(folders, first_start, output, with_hive=with_hive)
+        is_key_new = _ensure_api_key(folders, output)
+        _report(folders, first_start, output, with_hive=with_hive, is_key_new=is_key_new)
     if foreground:
         stay_with(starter.children)
 
@@ -102,15 +110,43 @@ def _enrol_here(home: Home, *, region: str | None, slots: int) -> None:
     enrol(home.hive, parse_join_link(link), name=machine_name(), region=region, slots=slots)
 
 
+def _ensure_api_key(home: Home, output: Output) -> bool:
+    """An API key for the programs of this machine; whether it was made now. A network without one works all
+    the same, so a refusal is told and nothing else."""
+    if home.api_key.exists():
+        return False
+    try:
+        made = asyncio.run(make_key(home, None, "default", {}))
+    except HivemarkError as error:
+        output.say(f"no API key was made: {error} ({error.code}); next: hivemark api-keys create --save")
+        return False
+    save_token(home.api_key, made.token)
+    return True
+
+
 async def _join_link(home: Home) -> str:
     async with connect(home, None) as client:
-        return (await client.join_link(ttl_s=300)).link
+        return (await client.join_link(ttl_s=300, local=True)).link
+
+
+def _show_openai(home: Home, output: Output, *, with_token: bool) -> None:
+    """What to paste for OpenAI clients; into a pipe (a journal, perhaps) the token goes once at most."""
+    output.say("for programs that speak OpenAI's API:")
+    if with_token:
+        variables = openai_environment(home.coordinator_url(), load_token(home.api_key))
+        for line in export_lines(variables):
+            output.say(f"  {line}", whole=True)
+    else:
+        output.say('  eval "$(hivemark api-keys env)"', whole=True)
+    output.say()
 
 
 def _show_coordinator(home: Home, first_start: dict[str, Any] | None, output: Output) -> None:
     if output.as_json:
         return
     output.say(f"listening on {home.coordinator_url()}", style="bold")
+    if (public := home.public_url()) is not None:
+        output.say(f"for other machines: {public}   (TLS; its authority: {home.authority})")
     if first_start:
         output.say()
         output.say("made at this first start:")
@@ -120,11 +156,30 @@ def _show_coordinator(home: Home, first_start: dict[str, Any] | None, output: Ou
     output.say()
 
 
-def _report(home: Home, first_start: dict[str, Any] | None, output: Output, *, with_hive: bool) -> None:
+def _report(
+    home: Home,
+    first_start: dict[str, Any] | None,
+    output: Output,
+    *,
+    with_hive: bool,
+    is_key_new: bool,
+) -> None:
     url = home.coordinator_url()
-    output.result({"url": url, "home": str(home.root), "hive": with_hive, "first_start": first_start})
+    api_key = str(home.api_key) if home.api_key.exists() else None
+    output.result(
+        {
+            "url": url,
+            "public_url": home.public_url(),
+            "home": str(home.root),
+            "hive": with_hive,
+            "first_start": first_start,
+        }
+        | {"openai_base_url": f"{url}/v1", "api_key_file": api_key}
+    )
     if output.as_json:
         return
+    if api_key is not None:
+        _show_openai(home, output, with_token=is_key_new or output.people.is_terminal)
     output.say("next: hivemark run -q 'What is the capital of Peru?' -m hivemark-tiny-a")
     output.say("      hivemark hives link     (a link with which another machine joins)")
     output.say("      hivemark status, hivemark logs -f, hivemark down")

@@ -1,8 +1,9 @@
 """`HivemarkClient`: every call a client makes to a coordinator, one method each (docs: /openapi.json)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -10,12 +11,14 @@ import msgspec
 
 from hivemark.client.transport import Transport
 from hivemark.client.views import (
+    ApiKey,
     Execution,
     Health,
     Hive,
     Job,
     JobEventBody,
     JoinLink,
+    MadeApiKey,
     Model,
     Page,
     Question,
@@ -29,6 +32,7 @@ from hivemark.protocol.keys import PrivateKey
 RECONNECTS_MAX: Final = 30
 RECONNECT_PAUSE_S: Final = 0.5
 POLL_PAUSE_S: Final = 0.2
+API_KEYS_PAGE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,17 @@ class HivemarkClient:
     """
 
     def __init__(
-        self, base_url: str, *, account_key: PrivateKey | None = None, admin_token: str | None = None
+        self,
+        base_url: str,
+        *,
+        account_key: PrivateKey | None = None,
+        admin_token: str | None = None,
+        authority: Path | None = None,
     ) -> None:
-        self._http = Transport(base_url, account_key=account_key, admin_token=admin_token)
+        """`authority`: the file of the certificate authority that vouches for an https address."""
+        self._http = Transport(
+            base_url, account_key=account_key, admin_token=admin_token, authority=authority
+        )
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -174,10 +186,16 @@ class HivemarkClient:
 
     # ── administration ───────────────────────────────────────────────────────────────────────────
 
-    async def join_link(self, *, ttl_s: int = 3600) -> JoinLink:
-        """A link with which one machine may enrol once within `ttl_s` seconds."""
-        raw = await self._post("/api/v1/hives/join-links", {"ttl_s": ttl_s})
+    async def join_link(self, *, ttl_s: int = 3600, local: bool = False, host: str | None = None) -> JoinLink:
+        """A link with which one machine may enrol once within `ttl_s` seconds: another one, by TLS where the
+        coordinator serves others, or with `local` this one; `host` is another name for its address."""
+        asked = {"ttl_s": ttl_s, "local": local, **({"host": host} if host else {})}
+        raw = await self._post("/api/v1/hives/join-links", asked)
         return decode_answer(raw, JoinLink)
+
+    async def drain_hive(self, hive: str, *, on: bool) -> None:
+        """Give a hive no more work, or work again."""
+        await self._post(f"/api/v1/hives/{hive}/drain", {"on": on})
 
     async def revoke_hive(self, hive: str) -> None:
         """End a hive's membership; what it holds is leased to others, and the log says so."""
@@ -190,6 +208,48 @@ class HivemarkClient:
         """Let the account of this key submit jobs."""
         body = {"public_key": public_key} if key_id is None else {"public_key": public_key, "key_id": key_id}
         return decode_answer(await self._post("/api/v1/keys", body), TrustedKey)
+
+    # ── API keys ─────────────────────────────────────────────────────────────────────────────────
+
+    async def make_api_key(
+        self,
+        name: str,
+        *,
+        scopes: Sequence[str] | None = None,
+        models: Sequence[str] | None = None,
+        budget: str | None = None,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        ttl_s: float | None = None,
+    ) -> MadeApiKey:
+        """A key for this account; its token is in this answer and nowhere else. `budget` in credits; a limit
+        that is left out does not limit."""
+        asked = {
+            "name": name,
+            "scopes": scopes,
+            "models": models,
+            "budget": budget,
+            "requests_per_minute": requests_per_minute,
+            "tokens_per_minute": tokens_per_minute,
+            "ttl_s": ttl_s,
+        }
+        body = {member: value for member, value in asked.items() if value is not None}
+        return decode_answer(await self._post("/api/v1/api-keys", body), MadeApiKey)
+
+    async def api_keys(self) -> tuple[ApiKey, ...]:
+        """Every key of this account (an admin: of all), newest first, revoked ones included."""
+        keys: list[ApiKey] = []
+        cursor: str | None = None
+        while True:
+            page = await self._page("/api/v1/api-keys", limit=API_KEYS_PAGE, cursor=cursor)
+            keys += page.api_keys
+            if page.next is None:
+                return tuple(keys)
+            cursor = page.next
+
+    async def revoke_api_key(self, key: str) -> ApiKey:
+        """End a key for good; a second time changes nothing."""
+        return decode_answer(await self._http.request("DELETE", f"/api/v1/api-keys/{key}"), ApiKey)
 
     async def _post(self, path: str, body: object) -> bytes:
         return await self._http.request(

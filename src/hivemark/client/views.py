@@ -205,6 +205,35 @@ class TrustedKey(View, frozen=True, kw_only=True):
     added_at: str | None = None
 
 
+class ApiKey(View, frozen=True, kw_only=True):
+    """`token_start` is what is kept of its token for people; `spent` is held or was charged, in credits."""
+
+    id: str
+    account: str
+    name: str
+    token_start: str
+    status: str
+    scopes: tuple[str, ...]
+    spent: str
+    models: tuple[str, ...] | None = None
+    budget: str | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    created_at: str | None = None
+    expires_at: str | None = None
+    revoked_at: str | None = None
+    last_used_at: str | None = None
+
+
+class MadeApiKey(ApiKey, frozen=True, kw_only=True):
+    """The one answer that carries the token; its text never shows it."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return f"MadeApiKey(id={self.id!r}, token_start={self.token_start!r})"
+
+
 class Page(View, frozen=True, kw_only=True):
     """One page of a list; which list is set depends on the question."""
 
@@ -215,6 +244,7 @@ class Page(View, frozen=True, kw_only=True):
     regions: tuple[dict[str, Any], ...] = ()
     hives: tuple[Hive, ...] = ()
     keys: tuple[TrustedKey, ...] = ()
+    api_keys: tuple[ApiKey, ...] = ()
     next: str | None = None
 
 

@@ -34,6 +34,12 @@ class Metrics:
         self.leases_declined = Counter(
             "hivemark_leases_declined", "Leases a hive gave back", registry=registry
         )
+        self.calls_open = Gauge(
+            "hivemark_calls_open", "Calls of the OpenAI endpoints whose client waits", registry=registry
+        )
+        self.calls_ended = Counter(
+            "hivemark_calls_ended", "Calls ended", ["endpoint", "outcome"], registry=registry
+        )
         self.receipts_refused = Counter(
             "hivemark_receipts_refused", "Receipts that did not verify", ["code"], registry=registry
         )

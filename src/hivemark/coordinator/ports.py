@@ -59,6 +59,8 @@ class NewJob:
     deadline_ms: int
     requester: str  # pseudonym that stands in log entries
     executions: tuple[NewExecution, ...]
+    api_key: str | None = None  # id of the key whose budget the holds count against
+    held_by: str | None = None  # the run of the replica that holds the client of a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class JobHead:
     started_ms: int | None
     finished_ms: int | None
     deadline_ms: int
+    held_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,7 @@ class AttemptRow:
     prompt_tokens: int | None
     completion_tokens: int | None
     log_entry: str | None  # id of the queued log row (see LogRow)
+    disclosed: bytes | None  # what opens the commitments of a call, without texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +221,7 @@ class Result:
 
     attempt: str
     lease_version: int
-    event: ExecutionEvent  # SUCCEEDED, FAILED_PERMANENT or FAILED_TRANSIENT
+    event: ExecutionEvent  # SUCCEEDED, FAILED_PERMANENT, FAILED_TRANSIENT or, for a call, CANCELLED
     now_ms: int
     receipt: bytes
     receipt_sha256: str
@@ -229,6 +233,7 @@ class Result:
     not_before_ms: int  # earliest next lease when the execution is queued again
     log: NewLogEntry
     log_event_body: str  # JSON of the job event
+    disclosed: bytes | None = None
 
 
 # ── hives ────────────────────────────────────────────────────────────────────────────────────────
@@ -305,7 +310,8 @@ class JobStore(Protocol):
     def submit(self, job: NewJob) -> Submitted:
         """T1. In this order: same idempotency key and signer (same body → replay, other body →
         `UnsatisfiableError` `idempotency_key_reused`), `job_id_taken` and `nonce_repeated`
-        (`ConflictError`), `balance_too_low` (`PaymentRequiredError`)."""
+        (`ConflictError`), under an API key `api_key_revoked`, `api_key_expired` (`UnauthenticatedError`) and
+        `budget_exhausted` (`PaymentRequiredError`), `balance_too_low` (`PaymentRequiredError`)."""
         ...
 
     def job(self, job_id: str) -> JobRow | None: ...
@@ -332,6 +338,10 @@ class JobStore(Protocol):
     def cancel(self, job_id: str, *, now_ms: int) -> Sequence[AttemptRow]:
         """Cancel every cell that is not final, give the holds back, end the job; answers the attempts that
         were open (outcome now `cancelled`), whose entries the caller queues. A final job: nothing happens."""
+        ...
+
+    def orphaned_calls(self, *, held_by: str, limit: int) -> Sequence[ExecutionRow]:
+        """Executions that are not final, of calls whose client another run than `held_by` held."""
         ...
 
     def expire_jobs(self, *, now_ms: int, limit: int) -> int:
@@ -375,8 +385,8 @@ class LeaseStore(Protocol):
 class ResultStore(Protocol):
     """T3: one attempt ends, in one of three ways; each also queues the attempt's log entry."""
 
-    def record_result(self, result: Result) -> None:
-        """`StateMoved` when the attempt is not open under this lease version; record it late then."""
+    def record_result(self, result: Result) -> ExecutionState:
+        """The state the execution is in then. `StateMoved` when the attempt is not open under this lease version; record it late then."""
         ...
 
     def record_lost(
@@ -388,9 +398,11 @@ class ResultStore(Protocol):
         not_before_ms: int,
         reason: str,
         log: NewLogEntry,
-    ) -> None:
-        """The lease ended without a receipt: queued again, or dead after the last attempt. `StateMoved` as
-        above."""
+        event: ExecutionEvent = ExecutionEvent.LEASE_LOST,
+        disclosed: bytes | None = None,
+    ) -> ExecutionState:
+        """The lease ended without a receipt: queued again, or dead after the last attempt; a call that was
+        cut ends with `event`. `StateMoved` as above."""
         ...
 
     def record_late(self, attempt: str, *, receipt_sha256: str, now_ms: int, log: NewLogEntry) -> bool:
@@ -511,6 +523,46 @@ class KeyStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A handle bound to an account. Its token is known to its holder alone; None as a limit: no limit."""
+
+    id: str
+    account: str
+    name: str
+    token_start: str  # what people recognise it by
+    scopes: tuple[str, ...]
+    models: tuple[str, ...] | None
+    budget_micro: int | None
+    spent_micro: int  # what is held or was charged under it
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    created_ms: int
+    expires_ms: int | None
+    revoked_ms: int | None
+    last_used_ms: int | None
+    account_trusted: bool  # whether any key of its account is trusted
+
+
+class ApiKeyStore(Protocol):
+    """API keys. Their budgets are kept by `JobStore.submit` and whatever ends a hold."""
+
+    def add_api_key(self, key: ApiKey, *, token_sha256: str) -> None: ...
+    def api_key(self, key_id: str) -> ApiKey | None: ...
+    def api_key_of_token(self, token_sha256: str) -> ApiKey | None: ...
+    def api_keys(self, *, account: str | None, before: str | None, limit: int) -> Sequence[ApiKey]:
+        """Newest first, revoked ones included; `before` as in `JobStore.jobs`."""
+        ...
+
+    def revoke_api_key(self, key_id: str, *, now_ms: int) -> None:
+        """For good; the first time counts. An unknown id: nothing happens."""
+        ...
+
+    def touch_api_key(self, key_id: str, *, now_ms: int) -> None:
+        """Note a use; not durable, and time only goes forward."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How much there is: jobs and executions by state, log rows without an index."""
 
@@ -519,7 +571,7 @@ class Counts:
     log_queue: int
 
 
-class Store(JobStore, LeaseStore, ResultStore, LogStore, HiveStore, KeyStore, Protocol):
+class Store(JobStore, LeaseStore, ResultStore, LogStore, HiveStore, KeyStore, ApiKeyStore, Protocol):
     """Everything; services take the narrow ports they need."""
 
     def counts(self) -> Counts:

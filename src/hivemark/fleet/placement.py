@@ -22,6 +22,8 @@ class Candidate:
     region: str | None
     providers_allow: frozenset[str] = frozenset()
     providers_deny: frozenset[str] = frozenset()
+    is_waited_for: bool = False
+    """A client waits for its answer: it goes before jobs, which nobody watches token by token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,15 @@ def _serves(candidate: Candidate, provider: Provider) -> bool:
     return candidate.model_name is None or candidate.model_name in provider.unpinned
 
 
+def _order(one: Candidate) -> tuple[bool, int, str, int]:
+    return (not one.is_waited_for, one.job_created_ms, one.job, one.ordinal)
+
+
 def _in_turn(candidates: list[Candidate]) -> Iterator[Candidate]:
     """The first of each job in order of age, then the second of each, so that no long job starves another."""
-    by_job: dict[tuple[int, str], list[Candidate]] = defaultdict(list)
-    for candidate in sorted(candidates, key=lambda one: (one.job_created_ms, one.job, one.ordinal)):
-        by_job[candidate.job_created_ms, candidate.job].append(candidate)
+    by_job: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in sorted(candidates, key=_order):
+        by_job[candidate.job].append(candidate)
     queues = list(by_job.values())
     for turn in range(max(map(len, queues), default=0)):
         yield from (queue[turn] for queue in queues if turn < len(queue))

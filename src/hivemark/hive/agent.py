@@ -12,12 +12,14 @@ import aiohttp
 import msgspec
 
 from hivemark.api.link import Offer, ResultAnswer, ResultFrame
+from hivemark.api.stream import FrameKind, encode_refusal
 from hivemark.errors import HivemarkError, InvalidError, UnavailableError
 from hivemark.hive.clock import Clock
 from hivemark.hive.config import HiveConfig
 from hivemark.hive.core import HiveCore, HiveIdentity, WaitingResult
 from hivemark.hive.effects import (
     CloseLink,
+    CutAttempt,
     Effect,
     ForgetResult,
     GiveUp,
@@ -28,17 +30,20 @@ from hivemark.hive.effects import (
     StartAttempt,
     StopAttempt,
 )
-from hivemark.hive.engines.base import EngineFacts
+from hivemark.hive.engines.base import Engine, EngineFacts
 from hivemark.hive.failure import EngineFailure, Stage
 from hivemark.hive.link import LinkSocket
 from hivemark.hive.outbox import StoredResult
 from hivemark.hive.outbox_writer import OutboxWriter
+from hivemark.hive.pulled import LOOK_EVERY_S, PulledModels
 from hivemark.hive.receipts import ReceiptContext, Salts, build_result
 from hivemark.hive.recording import Recording
+from hivemark.hive.relay import LOST_STREAM_CODES, Relay
 from hivemark.hive.request import EffectiveRequest, parse_request
 from hivemark.hive.results import PutOff, Refused, ResultPoster, Stale
 from hivemark.hive.runner import Attempted, run_attempt
 from hivemark.hive.stable import EngineStable
+from hivemark.hive.watch import Watch
 
 TICK_S: Final = 0.2
 REFRESH_S: Final = 5.0
@@ -68,6 +73,7 @@ class Agent:
         http: aiohttp.ClientSession,
         clock: Clock,
         waiting: tuple[WaitingResult, ...],
+        pulled: PulledModels | None = None,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.stable = stable
@@ -79,12 +85,15 @@ class Agent:
             simulated=config.hive.simulated,
         )
         self._outbox = outbox
+        self._http = http
+        self._pulled = pulled
         self._clock = clock
         self._random = random
         base_url = config.coordinator.url.rstrip("/")
         self._socket = LinkSocket(http, base_url=base_url)
         self._poster = ResultPoster(http, base_url=base_url, hive=identity.id)
         self._attempts: dict[str, asyncio.Task[None]] = {}
+        self._watches: dict[str, Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._reconnect_s = 0.0
         self._stop = asyncio.Event()
@@ -97,6 +106,8 @@ class Agent:
         self._spawn(self._keep_linked(), "link")
         self._spawn(self._keep_ticking(), "tick")
         self._spawn(self._keep_refreshing(), "refresh")
+        if self._pulled is not None:
+            self._spawn(self._keep_catalog(self._pulled), "catalog")
         await self._stop.wait()
         await self._wind_up()
         if self._failure is not None:
@@ -127,6 +138,17 @@ class Agent:
         while self.stable.servers:
             await asyncio.sleep(REFRESH_S)
             await self.stable.refresh()
+
+    async def _keep_catalog(self, pulled: PulledModels) -> None:
+        """Offer what was pulled and no longer what was removed; the next tick tells the coordinator."""
+        while True:
+            catalog = await asyncio.to_thread(pulled.look)
+            if catalog is not None:
+                self.stable.replace_catalog(catalog)
+                _log.info("catalog", extra={"models": [model.name for model in catalog]})
+            await self.stable.tidy()
+            await asyncio.to_thread(pulled.hold, self.stable.files_in_use)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _offer(self) -> Offer:
         """No slot while results cannot be kept: the work would be done in vain, here and again."""
@@ -161,6 +183,8 @@ class Agent:
                 _log.info("attempt_stopped", extra={"attempt": attempt})
                 if attempt in self._attempts:
                     self._attempts[attempt].cancel()
+            case CutAttempt(attempt, code):
+                self._cut(attempt, code)
             case PostResult():
                 ended = partial(self._post_ended, effect.attempt)
                 self._spawn(self._post(effect), f"post-{effect.attempt}", ended)
@@ -187,14 +211,51 @@ class Agent:
             message = "the model was withdrawn"
             self._apply(self.core.attempt_declined(lease.attempt, code="model_not_offered", message=message))
             return
+        relay = self._relay(start)
+        try:
+            await self._run(start, request, engine, relay)
+        finally:
+            if relay is not None:
+                await relay.close()
+
+    def _relay(self, start: StartAttempt) -> Relay | None:
+        """The stream to whoever holds the client; whatever ends it early ends the attempt."""
+        if start.lease.stream_url is None:
+            return None
+        url = self._poster.url(start.lease.stream_url)
+        relay = Relay(self._http, url, self._poster.credentials(start.session_token, start.epoch))
+        relay.open(partial(self._cut, start.lease.attempt))
+        return relay
+
+    def _cut(self, attempt: str, code: str) -> None:
+        """Sign for what there is: nobody waits for more."""
+        if attempt in self._watches:
+            is_lost = code in LOST_STREAM_CODES
+            message = "the stream to the client was lost" if is_lost else f"nobody reads on: {code}"
+            failure = EngineFailure(Stage.STREAM, code, message, transient=is_lost, at_fault=False)
+            self._watches[attempt].end(failure)
+
+    async def _run(
+        self, start: StartAttempt, request: EffectiveRequest, engine: Engine, relay: Relay | None
+    ) -> None:
+        lease = start.lease
         salts = Salts.draw(self._random)
+        watch = self._watches[lease.attempt] = Watch(
+            self._clock,
+            run_s=lease.run_timeout_s,
+            first_token_s=lease.first_token_timeout_s,
+            stall_s=lease.stall_timeout_s,
+        )
+        if relay is not None and not relay.is_open:
+            self._cut(lease.attempt, "stream_lost")
         attempted = await run_attempt(
-            lease,
             request,
             engine,
+            watch=watch,
             clock=self._clock,
             output_salt=salts.output,
             on_started=lambda: self._apply(self.core.attempt_started(lease.attempt)),
+            deliver=None if relay is None else partial(relay.send, FrameKind.DATA),
         )
         # Before the result is known to the coordinator, so that a withdrawn model is not leased again.
         self._apply(self.core.offer_changed(self._offer()))
@@ -212,7 +273,27 @@ class Agent:
             finished_ms=attempted.finished_ms,
         )
         self._apply(self.core.attempt_signed(lease.attempt))
-        await self._keep(result)
+        if relay is None:
+            await self._keep(result)
+        else:
+            await self._hand_over(relay, result, refusal=failure.refusal if failure else None)
+
+    async def _hand_over(self, relay: Relay, result: StoredResult, refusal: tuple[int, bytes] | None) -> None:
+        """The result as the stream's last frame, and into the outbox meanwhile: whichever is needed."""
+        keeping = asyncio.create_task(self._put(result), name=f"keep-{result.attempt}")
+        if refusal is not None:
+            await relay.send(FrameKind.REFUSAL, encode_refusal(*refusal))
+        outcome = await relay.finish(result.body)
+        if isinstance(outcome, ResultAnswer) and outcome.attempt == result.attempt:
+            keeping.add_done_callback(partial(self._kept_in_vain, result.attempt))
+            self._apply(self.core.attempt_delivered(result.attempt))
+            return
+        _log.info("result_not_streamed", extra={"attempt": result.attempt, "outcome": str(outcome)})
+        await self._keep(result, keeping)
+
+    def _kept_in_vain(self, attempt: str, keeping: "asyncio.Task[None]") -> None:
+        if not keeping.cancelled() and keeping.exception() is None:
+            self._outbox.forget(attempt)
 
     def _sign(
         self,
@@ -234,9 +315,9 @@ class Agent:
             attempted.recording = Recording(output_salt=salts.output, max_tokens=0)
             return sign(attempted, grant_sha256=start.grant_sha256, salts=salts)
 
-    async def _keep(self, result: StoredResult) -> None:
+    async def _keep(self, result: StoredResult, keeping: "asyncio.Task[None] | None" = None) -> None:
         try:
-            await self._put(result)
+            await (self._put(result) if keeping is None else keeping)
         except asyncio.CancelledError:
             self._outbox.forget(result.attempt)  # nobody wants it, and it may stand there already
             raise
@@ -327,6 +408,7 @@ class Agent:
     def _attempt_ended(self, attempt: str, error: BaseException | None) -> None:
         """One attempt's fault ends that attempt, never the agent."""
         self._attempts.pop(attempt, None)
+        self._watches.pop(attempt, None)
         if error is not None:
             message = f"the hive failed: {type(error).__name__}"
             self._apply(self.core.attempt_declined(attempt, code="task_failed", message=message))

@@ -41,6 +41,7 @@ from hivemark.fleet.leases import LINK_LOST_AFTER_S
 from hivemark.hive.backoff import jittered_ms
 from hivemark.hive.effects import (
     CloseLink,
+    CutAttempt,
     Effect,
     ForgetResult,
     GiveUp,
@@ -106,6 +107,7 @@ class _Running:
     lease: Lease
     started: bool = False
     signed: bool = False
+    cut: bool = False
     told_epoch: int | None = None
 
 
@@ -130,6 +132,7 @@ class HiveCore:
         self._heartbeat_ms = 0
         self._heartbeat_due_ms = 0
         self._heard_ms = 0
+        self._linked_ms = 0
         self._failures = 0
         self._draining = False
         self._stopping = False
@@ -214,7 +217,8 @@ class HiveCore:
                 return self._close("handshake_timeout", "the coordinator did not finish the handshake")
             return []
         if self._phase is not _Phase.UP:
-            return []
+            return self._cut_calls(mono_ms)
+        self._linked_ms = self._heard_ms
         if mono_ms - self._heard_ms >= LINK_LOST_AFTER_S * 1000:
             return self._close("link_silent", f"nothing was heard for {LINK_LOST_AFTER_S} s")
         effects: Effects = []
@@ -246,6 +250,11 @@ class HiveCore:
         makes the hive forget it (6.3)."""
         if (running := self._running.get(attempt)) is not None:
             running.signed = True
+        return []
+
+    def attempt_delivered(self, attempt: str) -> Effects:
+        """The answer to its stream acknowledged the result: nothing waits for delivery."""
+        self._running.pop(attempt, None)
         return []
 
     def attempt_finished(self, attempt: str, *, mono_ms: int) -> Effects:
@@ -374,8 +383,9 @@ class HiveCore:
             self._require_room()
         except LeaseRefused as refused:
             return self._decline(lease, refused.code, str(refused))
+        assert self.epoch is not None, "a lease comes on a standing link"
         self._running[lease.attempt] = _Running(lease)
-        return [StartAttempt(lease, grant_sha256)]
+        return [StartAttempt(lease, grant_sha256, self._session_token, self.epoch)]
 
     def _require_room(self) -> None:
         if self._stopping:
@@ -384,6 +394,17 @@ class HiveCore:
             raise LeaseRefused(f"all {self._offer.slots} slots are taken", code="no_slot")
         if len(self._results) + len(self._running) >= RESULTS_MAX:
             raise LeaseRefused(f"{len(self._results)} results wait for delivery", code="outbox_full")
+
+    def _cut_calls(self, mono_ms: int) -> Effects:
+        """Nobody knows any more whether a client waits: calls end with what there is (3.5)."""
+        if mono_ms - self._linked_ms < LINK_LOST_AFTER_S * 1000:
+            return []
+        effects: Effects = []
+        for attempt, running in self._running.items():
+            if running.lease.stream_url is not None and not running.cut:
+                running.cut = True
+                effects.append(CutAttempt(attempt, "link_lost"))
+        return effects
 
     def _judged(self, verdicts: Verdicts) -> Effects:
         effects: Effects = []
@@ -396,7 +417,9 @@ class HiveCore:
         return effects
 
     def _tell_started(self, running: _Running) -> Effects:
-        """Once in each epoch: it may have been lost with an earlier connection."""
+        """Once in each epoch: it may have been lost with an earlier connection. A call's stream says it."""
+        if running.lease.stream_url is not None:
+            return []
         if self.epoch is None or running.told_epoch == self.epoch:
             return []
         running.told_epoch = self.epoch

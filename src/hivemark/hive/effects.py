@@ -41,6 +41,8 @@ class StartAttempt:
 
     lease: Lease
     grant_sha256: str
+    session_token: str
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,14 @@ class StopAttempt:
     """End this attempt and make no receipt; no answer is expected."""
 
     attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class CutAttempt:
+    """End this attempt early and sign for what there is; its answer comes as for `StartAttempt`."""
+
+    attempt: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,7 @@ Effect = (
     | GiveUp
     | StartAttempt
     | StopAttempt
+    | CutAttempt
     | PostResult
     | ForgetResult
     | ShelveResult

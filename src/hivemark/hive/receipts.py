@@ -75,26 +75,41 @@ def build_result(
     salts: Salts,
 ) -> ResultFrame:
     """The signed receipt with what opens its commitments. `attempted` used `salts.output`."""
-    disclosure = _disclosure(request, attempted, salts)
-    receipt = _receipt(context, lease, request, attempted, disclosure, grant_sha256=grant_sha256, salts=salts)
+    yielded = _yielded(attempted)
+    receipt = _receipt(context, lease, request, attempted, yielded, grant_sha256=grant_sha256, salts=salts)
     return ResultFrame(
         attempt=lease.attempt,
         lease_version=lease.lease_version,
         envelope=encode_base64(sign_receipt(receipt, context.key)),
-        disclosure=disclosure,
+        disclosure=_disclosure(request, yielded, salts),
     )
 
 
-def _disclosure(request: EffectiveRequest, attempted: Attempted, salts: Salts) -> Disclosure:
+@dataclass(frozen=True, slots=True)
+class _Yielded:
+    """What there is to commit to."""
+
+    output: str | None
+    token_ids: tuple[int, ...] | None
+
+
+def _yielded(attempted: Attempted) -> _Yielded:
     recording = attempted.recording
-    has_output = attempted.failure is None or recording.chunks > 0
-    has_token_ids = has_output and recording.token_ids is not None
+    output = recording.output
+    if attempted.failure is not None and not output:
+        return _Yielded(None, None)
+    return _Yielded(output, None if recording.token_ids is None else tuple(recording.token_ids))
+
+
+def _disclosure(request: EffectiveRequest, yielded: _Yielded, salts: Salts) -> Disclosure:
+    """The texts of a call were relayed already, and are to lie nowhere: only its salts are disclosed."""
+    is_call = request.call is not None
     return Disclosure(
         request_salt=encode_base64(salts.request),
-        output=recording.output if has_output else None,
-        output_salt=encode_base64(salts.output) if has_output else None,
-        token_ids=tuple(recording.token_ids or ()) if has_token_ids else None,
-        token_ids_salt=encode_base64(salts.token_ids) if has_token_ids else None,
+        output=None if is_call else yielded.output,
+        output_salt=None if yielded.output is None else encode_base64(salts.output),
+        token_ids=None if is_call else yielded.token_ids,
+        token_ids_salt=None if yielded.token_ids is None else encode_base64(salts.token_ids),
         question_salt=encode_base64(salts.question) if _posted_question(request) else None,
     )
 
@@ -104,7 +119,7 @@ def _receipt(
     lease: Lease,
     request: EffectiveRequest,
     attempted: Attempted,
-    disclosure: Disclosure,
+    yielded: _Yielded,
     *,
     grant_sha256: str,
     salts: Salts,
@@ -120,7 +135,7 @@ def _receipt(
         grant_sha256=grant_sha256,
         engine=attempted.facts.engine,
         model=attempted.facts.model,
-        commitments=_commitments(lease, attempted, disclosure, salts),
+        commitments=_commitments(lease, attempted, yielded, salts),
         question=_question(request, salts),
         sampling=request.sampling,
         seed=request.seed,
@@ -136,9 +151,8 @@ def _receipt(
     return msgspec.structs.replace(receipt, absent=_reasons(receipt))
 
 
-def _commitments(lease: Lease, attempted: Attempted, disclosure: Disclosure, salts: Salts) -> Commitments:
-    token_ids = disclosure.token_ids
-    output = disclosure.output
+def _commitments(lease: Lease, attempted: Attempted, yielded: _Yielded, salts: Salts) -> Commitments:
+    token_ids, output = yielded.token_ids, yielded.output
     return Commitments(
         request=commit(salts.request, encode_canonical(lease.request)),
         output=None if output is None else commit(salts.output, output.encode()),

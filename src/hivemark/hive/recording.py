@@ -7,10 +7,12 @@ from typing import Final
 from hivemark.api.link import OUTPUT_BYTES_PER_TOKEN_MAX
 from hivemark.hive.engines.base import Chunk
 from hivemark.hive.failure import EngineFailure, Stage
+from hivemark.protocol.answers import ToolCalls
 from hivemark.protocol.receipt import PREFIX_CHUNKS, Prefix, Usage
 
 OUTPUT_BYTES_MAX: Final = 1_048_576
 """Six times as much, if every character has to be escaped, still fits into a result's body."""
+EMBEDDINGS_BYTES_MAX: Final = 8_388_608
 CHUNKS_MAX: Final = 16_384
 """With a prefix commitment every 64 chunks the receipt then still fits into a log entry."""
 
@@ -21,11 +23,13 @@ class Recording:
 
     output_salt: bytes
     max_tokens: int
+    bytes_max: int | None = None
     texts: list[str] = field(default_factory=list)
     token_ids: list[int] | None = field(default_factory=list)
     prefixes: list[Prefix] = field(default_factory=list)
     finish_reason: str | None = None
     usage: Usage | None = None
+    tool_calls: ToolCalls = field(default_factory=ToolCalls)
     chunks: int = 0
     output_bytes: int = 0
 
@@ -36,14 +40,15 @@ class Recording:
 
     @property
     def output(self) -> str:
-        """The concatenated content of choice 0."""
-        return "".join(self.texts)
+        """The concatenated content of choice 0, then its tool calls."""
+        return "".join(self.texts) + self.tool_calls.encode()
 
     def add(self, chunk: Chunk) -> None:
         """Take one chunk; raises `EngineFailure` when the engine overran what it was asked for."""
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.usage = chunk.usage or self.usage
         self._add_token_ids(chunk)
+        self.tool_calls.add(chunk.tool_calls)
         if chunk.text:
             self._add_text(chunk.text)
 
@@ -56,7 +61,7 @@ class Recording:
         self.output_bytes += len(raw)
         self.texts.append(text)
         self._hash.update(raw)
-        bytes_max = min(OUTPUT_BYTES_MAX, self.max_tokens * OUTPUT_BYTES_PER_TOKEN_MAX)
+        bytes_max = self.bytes_max or min(OUTPUT_BYTES_MAX, self.max_tokens * OUTPUT_BYTES_PER_TOKEN_MAX)
         if self.output_bytes > bytes_max or self.chunks > CHUNKS_MAX:
             raise EngineFailure(
                 Stage.STREAM,

@@ -52,14 +52,10 @@ class ResultPoster:
 
     async def post(self, order: PostResult, body: bytes) -> PostOutcome:
         """What became of it; network trouble is an outcome, not an exception."""
-        headers = {
-            AUTHORIZATION: f"Bearer {order.session_token}",
-            HIVE: self._hive,
-            EPOCH: str(order.epoch),
-            "Content-Type": "application/x-ndjson",
-        }
+        headers = self.credentials(order.session_token, order.epoch)
+        headers["Content-Type"] = "application/x-ndjson"
         try:
-            url = self._url(order.url)
+            url = self.url(order.url)
         except HivemarkError as error:
             return Refused(error.code)
         try:
@@ -71,7 +67,11 @@ class ResultPoster:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return PutOff(type(error).__name__)
 
-    def _url(self, named: str) -> str:
+    def credentials(self, token: str, epoch: int) -> dict[str, str]:
+        """The headers that authorise a post under this epoch's session."""
+        return {AUTHORIZATION: f"Bearer {token}", HIVE: self._hive, EPOCH: str(epoch)}
+
+    def url(self, named: str) -> str:
         """The URL of the lease, or its path at the coordinator; the token never travels in the clear."""
         url = urljoin(self._base_url + "/", named)
         parts = urlsplit(url)

@@ -1,14 +1,13 @@
 """One attempt from its lease to what there is to say about it; knows nothing of receipts or links."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
-from hivemark.api.link import Lease
 from hivemark.hive.clock import Clock
 from hivemark.hive.engines.base import Engine, EngineFacts, Session
 from hivemark.hive.failure import EngineFailure, Stage
-from hivemark.hive.recording import Recording
+from hivemark.hive.recording import EMBEDDINGS_BYTES_MAX, Recording
 from hivemark.hive.request import EffectiveRequest
 from hivemark.hive.watch import Watch
 
@@ -27,22 +26,25 @@ class Attempted:
 
 
 async def run_attempt(
-    lease: Lease,
     request: EffectiveRequest,
     engine: Engine,
     *,
+    watch: Watch,
     clock: Clock,
     output_salt: bytes,
     on_started: Callable[[], None],
+    deliver: Callable[[bytes], Awaitable[None]] | None = None,
 ) -> Attempted:
-    """Run to an end, whatever it is: an `EngineFailure` becomes part of the answer, no other is caught."""
-    watch = Watch(
-        clock,
-        run_s=lease.run_timeout_s,
-        first_token_s=lease.first_token_timeout_s,
-        stall_s=lease.stall_timeout_s,
+    """Run to an end, whatever it is: an `EngineFailure` becomes part of the answer, no other is caught.
+
+    `deliver` gets what the client of a call is to read; the engine is not held to time while it waits.
+    """
+    is_embedding = request.call is not None and request.call.endpoint == "embeddings"
+    recording = Recording(
+        output_salt=output_salt,
+        max_tokens=request.sampling.max_tokens,
+        bytes_max=EMBEDDINGS_BYTES_MAX if is_embedding else None,
     )
-    recording = Recording(output_salt=output_salt, max_tokens=request.sampling.max_tokens)
     attempted = Attempted(engine.facts, recording, started_ms=clock.now_ms())
     begun_us = clock.mono_us()
     try:
@@ -52,7 +54,7 @@ async def run_attempt(
             attempted.facts = session.facts
             on_started()
             async with watch.guard():
-                await _consume(session, request, attempted, watch=watch, clock=clock)
+                await _consume(session, request, attempted, watch=watch, clock=clock, deliver=deliver)
     except EngineFailure as failure:
         attempted.failure = failure
     attempted.finished_ms = clock.now_ms()
@@ -61,14 +63,25 @@ async def run_attempt(
 
 
 async def _consume(
-    session: Session, request: EffectiveRequest, attempted: Attempted, *, watch: Watch, clock: Clock
+    session: Session,
+    request: EffectiveRequest,
+    attempted: Attempted,
+    *,
+    watch: Watch,
+    clock: Clock,
+    deliver: Callable[[bytes], Awaitable[None]] | None,
 ) -> None:
     watch.asked()
-    async with aclosing(session.chat(request)) as chunks:
+    if request.call is not None and not request.call.streams:
+        watch.whole()
+    async with aclosing(session.answer(request)) as chunks:
         async for chunk in chunks:
-            if chunk.text or chunk.token_ids:
+            if chunk.text or chunk.token_ids or chunk.tool_calls or chunk.raw:
                 watch.progressed()
                 attempted.first_token_ms = attempted.first_token_ms or clock.now_ms()
             attempted.recording.add(chunk)
+            if deliver is not None and chunk.raw:
+                with watch.paused():
+                    await deliver(chunk.raw)
     if attempted.recording.finish_reason is None:
         raise EngineFailure(Stage.STREAM, "engine_garbage", "the answer ended without a reason")

@@ -16,7 +16,7 @@ import msgspec
 from hivemark.api.link import OfferedModel
 from hivemark.hive.clock import Clock
 from hivemark.hive.engines.base import Chunk, EngineFacts
-from hivemark.hive.engines.openai import chat_body, stream_chat
+from hivemark.hive.engines.openai import ask
 from hivemark.hive.failure import EngineFailure, Stage
 from hivemark.hive.process import WorkerOrder, WorkerProcess, start_worker
 from hivemark.hive.request import EffectiveRequest
@@ -61,12 +61,13 @@ class WorkerSession:
         self._worker = worker
         self._name = name
 
-    def chat(self, request: EffectiveRequest) -> AsyncGenerator[Chunk, None]:
+    def answer(self, request: EffectiveRequest) -> AsyncGenerator[Chunk, None]:
         """The answer; raises `EngineFailure`."""
-        return stream_chat(
+        return ask(
             self._http,
-            f"{self._worker.url}/v1/chat/completions",
-            chat_body(request, model=self._name),
+            f"{self._worker.url}/v1",
+            request,
+            model=self._name,
             headers={"Authorization": f"Bearer {self._worker.token}"},
         )
 

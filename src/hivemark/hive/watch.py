@@ -1,8 +1,8 @@
 """Time-outs of a running attempt. Time in which this process did not run is not held against the engine."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from hivemark.hive.clock import Clock
@@ -24,16 +24,37 @@ class Watch:
         self._sign_until_s: float | None = None
         self._stage = Stage.LOAD
         self._expired: EngineFailure | None = None
+        self._is_paused = False
 
     def asked(self) -> None:
         """The request is on its way; the first token is waited for."""
         self._stage = Stage.FIRST_TOKEN
         self._sign_until_s = self._now_s() + self._first_token_s
 
+    def whole(self) -> None:
+        """The answer comes in one piece: there is no first token to wait for, only the whole run."""
+        self._sign_until_s = None
+
     def progressed(self) -> None:
         """A token came; the next one is waited for."""
         self._stage = Stage.STREAM
         self._sign_until_s = self._now_s() + self._stall_s
+
+    def end(self, failure: EngineFailure) -> None:
+        """End the attempt from outside; whoever is guarded gets `failure` within `STEP_S`."""
+        self._expired = self._expired or failure
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time in which the reader of the answer is waited for is not held against the engine."""
+        before_s = self._now_s()
+        self._is_paused = True
+        try:
+            yield
+        finally:
+            self._is_paused = False
+            if self._sign_until_s is not None:
+                self._sign_until_s += self._now_s() - before_s
 
     @asynccontextmanager
     async def guard(self) -> AsyncIterator[None]:
@@ -58,7 +79,7 @@ class Watch:
             asleep_s = self._now_s() - before_s - STEP_S
             if asleep_s > ASLEEP_AFTER_S:
                 self._put_off(asleep_s)
-            self._expired = self._failure_at(self._now_s())
+            self._expired = self._expired or self._failure_at(self._now_s())
         limit.reschedule(asyncio.get_running_loop().time())
 
     def _put_off(self, seconds: float) -> None:
@@ -70,7 +91,7 @@ class Watch:
         if now_s >= self._run_until_s:
             message = "the time allowed for the whole attempt is over"
             return EngineFailure(self._stage, "run_timeout", message, at_fault=False)
-        if self._sign_until_s is None or now_s < self._sign_until_s:
+        if self._is_paused or self._sign_until_s is None or now_s < self._sign_until_s:
             return None
         if self._stage is Stage.FIRST_TOKEN:
             message = f"no token within {self._first_token_s:g} s"

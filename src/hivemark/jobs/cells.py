@@ -58,7 +58,7 @@ def expand(
     """
     noop = spec.benchmark.is_noop
     assert noop or len(models) == len(spec.models)
-    questions = 1 if noop else len(spec.questions)
+    questions = 1 if noop else max(1, len(spec.questions))  # a call of an OpenAI endpoint has none
     personas = 1 if noop else max(1, len(spec.execution.personas))
     chosen: Sequence[ResolvedModel | None] = (None,) if noop else models
     places = _places(regions or (None,), spec.execution.arms)

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from hivemark.jobs.cells import Cell
+from hivemark.protocol.answers import Endpoint
+from hivemark.protocol.base64strict import encode_base64
+from hivemark.protocol.canonical import encode_canonical
+from hivemark.protocol.commitment import commit
 from hivemark.protocol.jobspec_members import JobSpec
 from hivemark.protocol.strictjson import JsonObject, JsonValue
 
@@ -19,13 +23,54 @@ class ResolvedQuestion:
     set_sha256: str | None
 
 
+SERVICE_MEMBERS: Final = frozenset(
+    {"store", "metadata", "user", "safety_identifier", "prompt_cache_key", "service_tier"}
+)
+"""Members of an OpenAI call that are for the service: no hive gets them, and no commitment covers them."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A call of an OpenAI endpoint as a hive gets it; `commitment` binds the spec to it (spec/jobspec 6)."""
+
+    endpoint: Endpoint
+    body: JsonObject
+    salt: bytes
+
+    @property
+    def commitment(self) -> str:
+        """Over the RFC 8785 form of the body, under the salt."""
+        return commit(self.salt, encode_canonical(self.body))
+
+
+def forwarded(body: JsonObject) -> JsonObject:
+    """The posted body without what is for the service alone."""
+    return {name: value for name, value in body.items() if name not in SERVICE_MEMBERS}
+
+
+def call_request(spec: JobSpec, cell: Cell, call: OpenCall) -> JsonObject:
+    """The effective request of a call: as `effective_request`, with `call` in the place of messages."""
+    return {
+        **effective_request(spec, cell, None),
+        "call": {"endpoint": call.endpoint, "body": call.body, "salt": encode_base64(call.salt)},
+    }
+
+
+def without_body(request: JsonObject) -> JsonObject:
+    """The effective request of a call as it may be kept: everything but the client's text."""
+    call = request.get("call")
+    if not isinstance(call, dict):
+        return request
+    return {**request, "call": {name: value for name, value in call.items() if name != "body"}}
+
+
 def effective_request(spec: JobSpec, cell: Cell, question: ResolvedQuestion | None) -> JsonObject:
     """`{model, messages, sampling, seed, question}` as `api.link.Lease.request` carries it.
 
     `question` is None for a `noop` alone, which has neither model nor messages.
     """
-    noop = spec.benchmark.is_noop
-    assert noop == (question is None) == (cell.resolved_model is None)
+    assert spec.benchmark.asks_questions == (question is not None)
+    assert spec.benchmark.is_noop == (cell.resolved_model is None)
     sampling = spec.execution.sampling
     return {
         "model": _model(cell),

@@ -16,7 +16,7 @@ _DEPTH_MAX: Final = 32  # a disclosed request may be as deep as a document of it
 
 @dataclass(frozen=True, slots=True)
 class DisclosedRequest:
-    """The effective request in the clear, with the salt of its commitment."""
+    """The effective request in the clear, with the salt of its commitment. None: whoever asked has it."""
 
     value: JsonValue
     salt: bytes
@@ -24,17 +24,17 @@ class DisclosedRequest:
 
 @dataclass(frozen=True, slots=True)
 class DisclosedOutput:
-    """The output text with the salt of its commitment."""
+    """The output text with the salt of its commitment. None: whoever asked has it."""
 
-    text: str
+    text: str | None
     salt: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class DisclosedTokenIds:
-    """The token ids with the salt of their commitment."""
+    """The token ids with the salt of their commitment. None: nobody kept them."""
 
-    value: tuple[int, ...]
+    value: tuple[int, ...] | None
     salt: bytes
 
 
@@ -45,6 +45,7 @@ class Disclosed:
     request: DisclosedRequest | None = None
     output: DisclosedOutput | None = None
     token_ids: DisclosedTokenIds | None = None
+    delivered: DisclosedOutput | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,17 +68,18 @@ class _Request(_Salted, frozen=True, kw_only=True):
 
 
 class _Output(_Salted, frozen=True, kw_only=True):
-    text: str
+    text: str | None
 
 
 class _TokenIds(_Salted, frozen=True, kw_only=True):
-    value: tuple[Count, ...]
+    value: tuple[Count, ...] | None
 
 
-class _Disclosed(Shape, frozen=True, kw_only=True):
+class _Disclosed(Shape, frozen=True, kw_only=True, omit_defaults=True):
     request: _Request | None
     output: _Output | None
     token_ids: _TokenIds | None
+    delivered: _Output | None = None  # left out where there is none, as in every bundle of a question
 
 
 class _Bundle(Shape, frozen=True, kw_only=True):
@@ -93,6 +95,7 @@ def encode_bundle(bundle: Bundle) -> bytes:
     """JSON that people can read; `parse_bundle` gives the same bundle back."""
     shown = bundle.disclosed
     request, output, token_ids = shown.request, shown.output, shown.token_ids
+    delivered = shown.delivered
     value = _Bundle(
         bundle=BUNDLE,
         spec=None if bundle.spec is None else encode_base64(bundle.spec),
@@ -105,6 +108,7 @@ def encode_bundle(bundle: Bundle) -> bytes:
             token_ids=_TokenIds(value=token_ids.value, salt=encode_base64(token_ids.salt))
             if token_ids
             else None,
+            delivered=_Output(text=delivered.text, salt=encode_base64(delivered.salt)) if delivered else None,
         ),
     )
     return json.dumps(from_shape(value), ensure_ascii=False, indent=1).encode() + b"\n"
@@ -124,6 +128,7 @@ def parse_bundle(raw: bytes) -> Bundle:
 
 def _read_disclosed(value: _Disclosed) -> Disclosed:
     request, output, token_ids = value.request, value.output, value.token_ids
+    delivered = value.delivered
     return Disclosed(
         request=DisclosedRequest(request.value, _salt(request.salt, "disclosed.request.salt"))
         if request
@@ -131,6 +136,9 @@ def _read_disclosed(value: _Disclosed) -> Disclosed:
         output=DisclosedOutput(output.text, _salt(output.salt, "disclosed.output.salt")) if output else None,
         token_ids=DisclosedTokenIds(token_ids.value, _salt(token_ids.salt, "disclosed.token_ids.salt"))
         if token_ids
+        else None,
+        delivered=DisclosedOutput(delivered.text, _salt(delivered.salt, "disclosed.delivered.salt"))
+        if delivered
         else None,
     )
 

@@ -9,6 +9,7 @@ from typing import Final
 JOB: Final = "job"
 EXECUTION: Final = "exe"
 ATTEMPT: Final = "att"
+API_KEY: Final = "key"
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32 without i, l, o, u
 _TIME_CHARS: Final = 10

@@ -9,11 +9,14 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, field
 
 from hivemark.errors import InvalidError, UnsatisfiableError
+from hivemark.protocol.answers import Endpoint
 from hivemark.protocol.shape import Name, Sha256, Shape, ShortText, to_shape
 from hivemark.protocol.strictjson import JsonObject
 from hivemark.protocol.times import parse_rfc3339
 
 NOOP: Final = "noop"
+OPENAI: Final = "openai"
+"""The benchmark of a call of the OpenAI endpoints."""
 MAX_COST_CREDITS: Final = 9_007_199_254  # the most whose micro-credits are an exact JSON number
 METADATA_MEMBERS_MAX: Final = 32
 
@@ -73,6 +76,14 @@ class Arm(Shape, frozen=True, kw_only=True):
     region: Region | None = None
 
 
+class Request(Shape, frozen=True, kw_only=True):
+    """A call of an OpenAI endpoint. Its body stays with who made it: the spec commits to its RFC 8785 form
+    under a salt, so a spec that is kept holds no text (spec/jobspec 6)."""
+
+    endpoint: Endpoint
+    commitment: Sha256
+
+
 class Verification(Shape, frozen=True, kw_only=True, rename={"level": "class"}):
     """Which check beyond the signed receipt is asked for."""
 
@@ -93,6 +104,16 @@ class Benchmark:
     def is_noop(self) -> bool:
         """Whether no model is to be run."""
         return self.name == NOOP
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether the spec has a `request` in the place of questions."""
+        return self.name == OPENAI
+
+    @property
+    def asks_questions(self) -> bool:
+        """Whether its cells have questions."""
+        return self.name not in (NOOP, OPENAI)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +173,7 @@ class JobSpec:
     benchmark: Benchmark
     container: Container | None
     questions: tuple[Question, ...]
+    request: Request | None
     models: tuple[ModelRef, ...]
     runs: int
     constraints: Constraints
@@ -207,6 +229,7 @@ class _Posted(Shape, frozen=True, kw_only=True):
     version: Literal["1"] = "1"
     container: _Container | None = None
     questions: Annotated[tuple[Reference | Question, ...], Meta(max_length=1000)] = ()
+    request: Request | None = None
     models: Annotated[tuple[Reference | ModelRef, ...], Meta(max_length=32)] = ()
     runs: Annotated[int, Meta(ge=1, le=100)] = 1
     constraints: _Constraints = _Constraints()
@@ -221,8 +244,11 @@ def read_members(value: JsonObject) -> JobSpec:
     models = tuple(ModelRef(name=m) if isinstance(m, str) else m for m in posted.models)
     _require_distinct([question.id for question in questions], "questions")
     _require_distinct([model.name for model in models], "models")
-    if not benchmark.is_noop:
+    if benchmark.is_openai or posted.request is not None:
+        _require_one_call(posted, benchmark)
+    elif not benchmark.is_noop:
         _require_some(questions, "questions")
+    if not benchmark.is_noop:
         _require_some(models, "models")
     return JobSpec(
         id=posted.id,
@@ -230,12 +256,34 @@ def read_members(value: JsonObject) -> JobSpec:
         benchmark=benchmark,
         container=_container(posted),
         questions=questions,
+        request=posted.request,
         models=models,
         runs=posted.runs,
         constraints=_constraints(posted.constraints),
         execution=_execution(posted.execution),
         metadata=_metadata(posted.metadata),
     )
+
+
+def _require_one_call(posted: _Posted, benchmark: Benchmark) -> None:
+    """6.1: benchmark `openai` and `request` go together; one model, one execution, nothing to ask besides."""
+    if not benchmark.is_openai or posted.request is None:
+        raise InvalidError(
+            f"benchmark {OPENAI} and a request go together", code="member_missing", field="request"
+        )
+    execution = posted.execution
+    alone = (
+        ("questions", not posted.questions),
+        ("models", len(posted.models) == 1),
+        ("runs", posted.runs == 1),
+        ("execution.personas", not execution.personas),
+        ("execution.arms", not execution.arms),
+        ("execution.verification.replicas", execution.verification.replicas == 1),
+        ("constraints.regions", len(posted.constraints.regions) <= 1),
+    )
+    for field_name, holds in alone:
+        if not holds:
+            raise InvalidError("a request is one execution", code="member_invalid", field=field_name)
 
 
 def _benchmark(posted: str | _Benchmark) -> Benchmark:

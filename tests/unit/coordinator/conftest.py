@@ -34,6 +34,7 @@ from hivemark.coordinator.config import Settings
 from hivemark.coordinator.gateway.session import Close, Effect, LinkSession
 from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.service.assembly import Rules, Services, build_services
+from hivemark.coordinator.service.calls import CallRules
 from hivemark.coordinator.service.hints import NoHints
 from hivemark.coordinator.service.lease import LeaseRules
 from hivemark.coordinator.service.submit import Accepted, IntakeRules
@@ -423,12 +424,14 @@ def world(tmp_path: Path, migrated: Path) -> Any:
                 price=Price(),
             ),
             lease=LeaseRules(lease_ttl_s=15, heartbeat_s=3, first_token_timeout_s=60, stall_timeout_s=30),
+            calls=CallRules(queue_timeout_s=60, total_timeout_s=600),
             grant_micro=MICRO_PER_CREDIT,
         ),
         questions=load_question_sets(),
         random=os.urandom,
         hints=NoHints(),
         metrics=Metrics(),
+        run="run-1",
         tokens_sha256=home.tokens_sha256,
     )
     yield World(services, store, load_private_key(settings.home / "keys" / "account.key"))

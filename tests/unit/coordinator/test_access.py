@@ -120,3 +120,12 @@ def test_a_key_is_given_its_credits_once(world: World) -> None:
     again = world.services.keys.trust(text, key_id=None, grant_micro=5, now_ms=world.now_ms)
     assert again.status == "active"
     assert world.services.keys.balance(account) == (5, 0, 0)
+
+
+def test_a_token_of_a_role_may_look_like_an_api_key(world: World) -> None:
+    token = "hm_" + "A" * 43
+    credentials = Credentials(
+        store=world.store, operator="acct_x", tokens_sha256=[(Role.VIEWER, token_sha256(token))]
+    )
+    assert credentials.role_of(token) is Role.VIEWER
+    assert credentials.role_of("hm_" + "B" * 43) is Role.NOBODY

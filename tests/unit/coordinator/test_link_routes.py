@@ -10,6 +10,7 @@ from starlette.types import Message
 
 from hivemark.coordinator.context import Context
 from hivemark.coordinator.gateway import routes
+from hivemark.coordinator.gateway.pipes import Pipes
 from hivemark.coordinator.pool import Busy, Pool
 from hivemark.coordinator.wakeups import Wakeups
 
@@ -42,7 +43,7 @@ class Socket:
             stopping=asyncio.Event(),
             tls=False,
         )
-        link = routes.build_link_routes(context, random=os.urandom)[0]
+        link = routes.build_link_routes(context, Pipes(), random=os.urandom)[0]
         scope = {"type": "websocket", "path": routes.LINK_PATH, "headers": [], "query_string": b""}
         return asyncio.create_task(link.handle(scope, self.incoming.get, self.send))
 

@@ -63,7 +63,7 @@ async def test_an_attempt_without_a_possible_receipt_is_given_back_and_the_agent
     monkeypatch.setattr(
         agent.core, "attempt_declined", lambda attempt, **why: declined.append((attempt, why)) or []
     )
-    agent._apply([StartAttempt(core_bench.lease(request=NOOP), "a" * 64)])
+    agent._apply([StartAttempt(core_bench.lease(request=NOOP), "a" * 64, "token", 1)])
     await finish_tasks(agent)
     ((attempt, why),) = declined
     assert attempt == "att_1" and why["code"] == "task_failed"
@@ -82,7 +82,7 @@ async def test_what_the_first_receipt_cannot_say_a_failure_can(agent, monkeypatc
 
     monkeypatch.setattr(agent_module, "build_result", refuse_once)
     monkeypatch.setattr(agent.core, "attempt_finished", lambda attempt, **_: finished.append(attempt) or [])
-    agent._apply([StartAttempt(core_bench.lease(request=NOOP), "a" * 64)])
+    agent._apply([StartAttempt(core_bench.lease(request=NOOP), "a" * 64, "token", 1)])
     await finish_tasks(agent)
     assert finished == ["att_1"] and len(calls) == 2
     assert calls[1][3].failure.code == "not_receiptable"

@@ -1,13 +1,14 @@
 """Lines of an event stream into chunks, whatever the engine says."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hivemark.hive.engines.base import Chunk
-from hivemark.hive.engines.openai import StreamParser, chat_body
+from hivemark.hive.engines.openai import StreamParser, asked_of
 from hivemark.hive.failure import EngineFailure
 from hivemark.hive.request import parse_request
 from hivemark.protocol.receipt import Usage
@@ -15,6 +16,10 @@ from hivemark.protocol.receipt import Usage
 
 def line(value):
     return b"data: " + json.dumps(value).encode() + b"\n"
+
+
+def bare(chunk):
+    return chunk and replace(chunk, raw=b"")
 
 
 def choice(delta, finish_reason=None, **more):
@@ -31,7 +36,7 @@ def test_content_token_ids_end_and_usage_are_read():
         parser.feed(line(choice({}, "stop", hivemark={"token_ids": [3], "engine": {"name": "e"}}))),
         parser.feed(line({"choices": [], "usage": {"prompt_tokens": 4, "completion_tokens": 3}})),
     ]
-    assert fed == [
+    assert [bare(chunk) for chunk in fed] == [
         Chunk(token_ids=()),
         Chunk(text="Pa", token_ids=(1, 2)),
         None,
@@ -45,7 +50,19 @@ def test_content_token_ids_end_and_usage_are_read():
 
 def test_other_choices_are_not_the_output():
     value = {"choices": [{"index": 1, "delta": {"content": "other"}}]}
-    assert StreamParser().feed(line(value)) == Chunk()
+    assert bare(StreamParser().feed(line(value))) == Chunk()
+
+
+def test_events_are_relayed_as_they_came():
+    spaced = b'data: {"choices": [ {"index":0, "delta":{"content":"x"}, "other": 1}]}\n'
+    assert StreamParser().feed(spaced).raw == spaced + b"\n"
+
+
+def test_usage_that_nobody_asked_for_is_not_relayed():
+    usage = line({"choices": [], "usage": {"prompt_tokens": 4, "completion_tokens": 3}})
+    assert StreamParser(relays_usage=True).feed(usage).raw == usage + b"\n"
+    kept = StreamParser(relays_usage=False).feed(usage)
+    assert kept.raw == b"" and kept.usage == Usage(prompt_tokens=4, completion_tokens=3)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +112,9 @@ def test_the_body_asks_for_exactly_the_request():
             "question": None,
         }
     )
-    body = chat_body(request, model="served")
-    assert body == {
+    asked = asked_of(request, model="served")
+    assert (asked.path, asked.streams) == ("/chat/completions", True)
+    assert asked.body == {
         "model": "served",
         "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}],
         "temperature": 0.5,
@@ -107,3 +125,36 @@ def test_the_body_asks_for_exactly_the_request():
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+
+
+def call(endpoint, **body):
+    return parse_request(
+        {
+            "model": {"name": "tiny", "weights_sha256": None},
+            "messages": [],
+            "sampling": {"temperature": 1, "top_p": 1, "max_tokens": 5, "stop": []},
+            "seed": 11,
+            "question": None,
+            "call": {"endpoint": endpoint, "body": {"model": "tiny", **body}, "salt": "A" * 43 + "="},
+        }
+    )
+
+
+def test_a_call_is_forwarded_as_it_was_posted_with_the_leased_seed():
+    asked = asked_of(call("chat.completions", messages=[1], odd={"x": None}, seed=4), model="served")
+    assert asked.body == {"model": "served", "messages": [1], "odd": {"x": None}, "seed": 11}
+    assert (asked.path, asked.streams) == ("/chat/completions", False)
+
+
+def test_a_streamed_call_always_asks_for_usage():
+    asked = asked_of(call("completions", stream=True, stream_options={"x": 1}), model="served")
+    assert asked.body["stream_options"] == {"x": 1, "include_usage": True}
+    assert (asked.streams, asked.relays_usage) == (True, False)
+    wanting = call("completions", stream=True, stream_options={"include_usage": True})
+    assert asked_of(wanting, model="served").relays_usage
+
+
+def test_embeddings_have_no_seed():
+    asked = asked_of(call("embeddings", input="x", encoding_format="base64"), model="served")
+    assert asked.body == {"model": "served", "input": "x", "encoding_format": "base64"}
+    assert (asked.path, asked.streams) == ("/embeddings", False)

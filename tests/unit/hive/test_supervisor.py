@@ -88,7 +88,7 @@ def request(content):
 
 async def ask(engine, content="hi"):
     async with engine.session() as session:
-        return "".join([chunk.text async for chunk in session.chat(request(content))])
+        return "".join([chunk.text async for chunk in session.answer(request(content))])
 
 
 async def fails(engine, content, code):

@@ -14,8 +14,8 @@ from tinycorpus.words import WILD
 
 RECIPES = Path(__file__).parents[3] / "models" / "train" / "recipes"
 FIRST_500_SHA256 = {
-    "a": "e0cee809281fcc1d8d1ddca1b36d848391a48274fdc32a28d0d080ffe2883fb4",
-    "b": "f6cb398e0ffdd9eb683296919712cd62c1263eeb98924aeb7526261d1985a038",
+    "a": "2cdfce7b8eff8a9bb0df4cf0780031c94e8a1502ac98bfa0dae8a7a1a2d6b5d9",
+    "b": "b97ccc480766fba277605a049e45a87ff4cbfd898b20ce1a3fa78dc2f8a729d1",
 }
 TURN = re.compile(re.escape(USER) + "([^<]*)" + re.escape(ASSISTANT) + "([^<]*)" + re.escape(END))
 

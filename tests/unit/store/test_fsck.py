@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from hivemark.coordinator.loops.sequencer import Sequencer
 from hivemark.coordinator.ports import (
+    ApiKey,
     HiveModel,
     HiveRow,
     NewExecution,
@@ -117,6 +118,10 @@ def store(tmp_path: Path, blobs: FolderBlobStore, tiles: FolderTileStore) -> Ite
     )
     store.enrol(hive, token_sha256="token", now_ms=1, log=enrolment_entry("enrol", "enrolled"))
     epoch = store.open_session(HIVE, session_sha256="s", address=None, now_ms=2)
+    key = ApiKey(
+        "key_1", "acct_a", "k", "hm_", ("read",), None, 900, 0, None, None, 1, None, None, None, True
+    )
+    store.add_api_key(key, token_sha256="t")
     cells = tuple(
         NewExecution(f"exe_{n}", n, 0, 0, 0, 0, 0, 0, "tiny", None, None, hold_micro=100) for n in range(3)
     )
@@ -141,6 +146,7 @@ def store(tmp_path: Path, blobs: FolderBlobStore, tiles: FolderTileStore) -> Ite
             FAR_MS,
             "requester",
             cells,
+            "key_1",
         )
     )
     leases = [NewLease(f"att_{n}", f"exe_{n}", 1, HIVE, epoch, FAR_MS, "g") for n in range(3)]
@@ -179,6 +185,9 @@ def test_a_sound_store_has_no_problems(
         ("UPDATE postings SET amount_micro = amount_micro - 1 WHERE account = 'acct_a'", "transaction"),
         ("UPDATE book_head SET seq = seq + 1", "book: its head says"),
         ("UPDATE executions SET hold_micro = 7 WHERE state = 'leased'", "account escrow:job_1"),
+        ("UPDATE api_keys SET spent_micro = 181", "key_1: says 181 spent, its jobs hold or cost 180"),
+        ("UPDATE jobs SET api_key = 'key_2'", "key_2: jobs run under it, and there is no such key"),
+        ("UPDATE jobs SET api_key = NULL", "key_1: says 180 spent, and no job runs under it"),
         ("UPDATE jobs SET state = 'completed', finished_ms = 1", "with 1 open cells"),
         ("DELETE FROM job_events WHERE seq = 3", "job job_1"),
         ("UPDATE jobs SET event_seq = event_seq + 1", "job job_1"),

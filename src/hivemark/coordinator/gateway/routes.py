@@ -8,14 +8,18 @@ import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketState
 
 from hivemark.api import headers
 from hivemark.api.link import LINK_PATH, RESULT_BYTES_MAX, RESULT_PATH, ResultFrame
+from hivemark.api.stream import STREAM_PATH
 from hivemark.coordinator.clock import now_ms
 from hivemark.coordinator.context import Context, read_body
+from hivemark.coordinator.gateway.hotroute import HotRoute
+from hivemark.coordinator.gateway.pipes import Pipes
 from hivemark.coordinator.gateway.session import Close, Effect, LinkSession, Send
+from hivemark.coordinator.gateway.streams import accept_stream
 from hivemark.coordinator.service import hints
 from hivemark.coordinator.service.identity import Random
 from hivemark.errors import HivemarkError, InvalidError, UnauthenticatedError
@@ -28,8 +32,8 @@ _RESULT: Final = msgspec.json.Decoder(ResultFrame)
 _log = structlog.get_logger(__name__)
 
 
-def build_link_routes(context: Context, *, random: Random) -> list[BaseRoute]:
-    """The link and the results of linked hives."""
+def build_link_routes(context: Context, pipes: Pipes, *, random: Random) -> list[BaseRoute]:
+    """The link, the results and the streams of linked hives."""
 
     async def link(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -38,9 +42,17 @@ def build_link_routes(context: Context, *, random: Random) -> list[BaseRoute]:
     async def result(request: Request) -> Response:
         return await _accept_result(request, context)
 
+    async def stream(request: Request) -> Response:
+        token, hive_id, epoch = _credentials(request)
+        hive = await context.pool.run(
+            context.services.links.require_session, hive=hive_id, epoch=epoch, token=token
+        )
+        return await accept_stream(request, hive, context, pipes)
+
     return [
         WebSocketRoute(LINK_PATH, link),
-        Route(RESULT_PATH, result, methods=["POST"]),
+        HotRoute(RESULT_PATH, result, methods=["POST"]),
+        HotRoute(STREAM_PATH, stream, methods=["POST"]),
     ]
 
 

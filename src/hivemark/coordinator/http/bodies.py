@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from hivemark.api.http import (
+    ApiKeyBody,
     CreditsBody,
     ExecutionBody,
     FailureBody,
@@ -19,7 +20,7 @@ from hivemark.api.http import (
     RegionBody,
     UsageBody,
 )
-from hivemark.coordinator.ports import HiveRow, TrustedKey
+from hivemark.coordinator.ports import ApiKey, HiveRow, TrustedKey
 from hivemark.coordinator.service.jobs import ExecutionView, JobView
 from hivemark.coordinator.service.models import OfferedModel
 from hivemark.credits.price import Price, format_credits
@@ -149,6 +150,27 @@ def key_body(key: TrustedKey) -> KeyBody:
         key_id=key.key_id,
         status=key.status,
         added_at=format_ms(key.added_ms),
+    )
+
+
+def api_key_body(key: ApiKey, *, now_ms: int) -> ApiKeyBody:
+    expired = key.expires_ms is not None and key.expires_ms <= now_ms
+    return ApiKeyBody(
+        id=key.id,
+        account=key.account,
+        name=key.name,
+        token_start=key.token_start,
+        status="revoked" if key.revoked_ms is not None else "expired" if expired else "active",
+        scopes=list(key.scopes),
+        models=None if key.models is None else list(key.models),
+        budget=None if key.budget_micro is None else format_credits(key.budget_micro),
+        spent=format_credits(key.spent_micro),
+        requests_per_minute=key.requests_per_minute,
+        tokens_per_minute=key.tokens_per_minute,
+        created_at=format_ms(key.created_ms),
+        expires_at=_time(key.expires_ms),
+        revoked_at=_time(key.revoked_ms),
+        last_used_at=_time(key.last_used_ms),
     )
 
 

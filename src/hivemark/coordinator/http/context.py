@@ -1,6 +1,6 @@
 """What every HTTP route needs: the shared context, who is asking, and typed bodies."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
@@ -8,11 +8,14 @@ from pydantic import BaseModel, ValidationError
 from hivemark.api import headers
 from hivemark.coordinator.clock import now_ms
 from hivemark.coordinator.context import Context, read_body
-from hivemark.coordinator.service.access import ANYONE, Reader
-from hivemark.errors import InvalidError, UnauthenticatedError
+from hivemark.coordinator.ports import ApiKey
+from hivemark.coordinator.service.access import ANYONE, Reader, Role
+from hivemark.coordinator.service.apikeys import TOKEN_PREFIX, Scope
+from hivemark.errors import ForbiddenError, InvalidError, UnauthenticatedError
 from hivemark.protocol.strictjson import parse_json_object
 
 M = TypeVar("M", bound=BaseModel)
+_READING: Final = ("GET", "HEAD")
 
 
 def context_of(request: Request) -> Context:
@@ -43,7 +46,7 @@ async def reader_of(request: Request) -> Reader:
     scheme, _, credential = value.partition(" ")
     match scheme.lower():
         case "bearer":
-            return context.services.credentials.by_token(credential.strip())
+            return await _bearer(context, request.method, credential.strip())
         case "hivemark":
             body = await read_body(request)
             now = now_ms()
@@ -53,6 +56,30 @@ async def reader_of(request: Request) -> Reader:
             return await context.pool.run(context.services.credentials.by_signature, signed, now_ms=now)
         case _:
             raise UnauthenticatedError("expected Bearer or Hivemark", code="scheme_unknown")
+
+
+async def api_key_of(context: Context, token: str, scope: Scope) -> ApiKey:
+    """The API key of a token; raises as `ApiKeys.authorize`. Known ones cost no trip to the database."""
+    keys = context.services.api_keys
+    known = keys.recall(token, scope=scope, now_ms=now_ms())
+    if known is not None:
+        return known
+    return await context.pool.run(keys.authorize, token, scope=scope, now_ms=now_ms())
+
+
+async def _bearer(context: Context, method: str, token: str) -> Reader:
+    """Spec/http 3.3 and 3.6: a token of a role, or an API key, which reads for its account."""
+    credentials = context.services.credentials
+    if not token.startswith(TOKEN_PREFIX) or credentials.role_of(token) is not Role.NOBODY:
+        return credentials.by_token(token)
+    key = await api_key_of(context, token, Scope.READ)
+    if method not in _READING:
+        raise ForbiddenError(
+            "an API key only reads here",
+            code="account_signature_required",
+            hint="sign the request with the account's key, or use the endpoints under /v1",
+        )
+    return Reader(account=key.account, api_key=key)
 
 
 def _target(request: Request) -> str:

@@ -4,15 +4,18 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
-from hivemark.api import headers
+from hivemark.api import headers, openai
 from hivemark.api.http import Problem
 from hivemark.api.status import KIND_OF_STATUS, STATUS
+from hivemark.coordinator.limits import refusal_headers
+from hivemark.coordinator.service.limits import RateLimited
 from hivemark.errors import CancelledError, HivemarkError, InternalError, InvalidError, Kind
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -21,7 +24,7 @@ _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _log = structlog.get_logger(__name__)
 
 
-def add_problem_handlers(app: FastAPI) -> None:
+def add_problem_handlers(app: Starlette) -> None:
     """Every way to fail answers in the one form."""
     app.add_exception_handler(HivemarkError, _known)
     app.add_exception_handler(ClientDisconnect, _gone)
@@ -38,6 +41,8 @@ def request_id_of(request: Request) -> str:
 def problem(request: Request, error: HivemarkError, *, status: int | None = None) -> Response:
     """The answer for an error; statuses come from the one table."""
     code = status or STATUS[error.kind]
+    if request.url.path.startswith(f"{openai.V1}/"):
+        return _openai_answer(error, code)
     body = Problem(
         title=_PHRASES.get(code, "Client Closed Request"),
         status=code,
@@ -49,10 +54,24 @@ def problem(request: Request, error: HivemarkError, *, status: int | None = None
         retryable=error.retryable,
     )
     answer = Response(body.model_dump_json(), status_code=code, media_type=PROBLEM_TYPE)
-    if error.retryable:
+    if isinstance(error, RateLimited):
+        answer.headers.update(refusal_headers(error))
+    elif error.retryable:
         answer.headers["Retry-After"] = _RETRY_AFTER_S
     if code == HTTPStatus.UNAUTHORIZED:
         answer.headers["WWW-Authenticate"] = f"Bearer, {headers.SCHEME}"
+    return answer
+
+
+def _openai_answer(error: HivemarkError, status: int) -> Response:
+    """Clients of the OpenAI endpoints read errors in OpenAI's form alone."""
+    answer = JSONResponse(openai.error_object(error), status_code=status)
+    if isinstance(error, RateLimited):
+        answer.headers.update(refusal_headers(error))
+    elif error.retryable:
+        answer.headers["Retry-After"] = _RETRY_AFTER_S
+    if status == HTTPStatus.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
 
 

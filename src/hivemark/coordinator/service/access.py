@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Final
 
 from hivemark.api.headers import SignedRequest
-from hivemark.coordinator.ports import JobHead, KeyStore
+from hivemark.coordinator.ports import ApiKey, JobHead, KeyStore
 from hivemark.errors import ForbiddenError, NotFoundError, OverLimitError, UnauthenticatedError
 
 _NONCES_MAX: Final = 100_000
@@ -29,10 +29,14 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """The one who asks. Roles see metadata; text belongs to the job's account alone."""
+    """The one who asks. Roles see metadata; text belongs to the job's account alone.
+
+    An API key reads for its account and has no role, also where its account is the operator's.
+    """
 
     account: str | None = None
     role: Role = Role.NOBODY
+    api_key: ApiKey | None = None
 
     def may_see(self, job: JobHead) -> bool:
         """Whether he may know that this job exists."""
@@ -87,12 +91,17 @@ class Credentials:
         self._lock = threading.Lock()
 
     def by_token(self, token: str) -> Reader:
-        """The reader with the token's role; every known token is compared, in constant time."""
+        """The reader with the token's role; raises `UnauthenticatedError` `token_invalid`."""
+        role = self.role_of(token)
+        if role is Role.NOBODY:
+            raise UnauthenticatedError("this token is not known here", code="token_invalid")
+        return Reader(role=role)
+
+    def role_of(self, token: str) -> Role:
+        """The highest role of a token; every known token is compared, in constant time."""
         digest = token_sha256(token).encode()
         roles = [role for role, known in self._tokens if hmac.compare_digest(digest, known.encode())]
-        if not roles:
-            raise UnauthenticatedError("this token is not known here", code="token_invalid")
-        return Reader(role=max(roles))
+        return max(roles, default=Role.NOBODY)
 
     def by_signature(self, request: SignedRequest, *, now_ms: int) -> Reader:
         """The reader with the account of a trusted key; a nonce serves once within its window."""

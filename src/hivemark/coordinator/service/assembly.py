@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.ports import BlobStore, Store, TileStore
 from hivemark.coordinator.service.access import Credentials, Role
+from hivemark.coordinator.service.apikeys import ApiKeys
+from hivemark.coordinator.service.calls import CallRules, Calls
 from hivemark.coordinator.service.census import Census
+from hivemark.coordinator.service.facts import JobFacts
 from hivemark.coordinator.service.health import Health
+from hivemark.coordinator.service.held import HeldCalls
 from hivemark.coordinator.service.hints import Hints
 from hivemark.coordinator.service.hives import Hives
 from hivemark.coordinator.service.identity import Identity, Random
 from hivemark.coordinator.service.jobs import Jobs
 from hivemark.coordinator.service.keys import Keys
 from hivemark.coordinator.service.lease import LeaseRules, Leasing
+from hivemark.coordinator.service.limits import Limits
 from hivemark.coordinator.service.links import Links
 from hivemark.coordinator.service.reaper import Deadlines, Reaper
 from hivemark.coordinator.service.requests import Requests
@@ -29,6 +34,7 @@ class Rules:
 
     intake: IntakeRules
     lease: LeaseRules
+    calls: CallRules
     grant_micro: int
 
 
@@ -41,7 +47,10 @@ class Services:
     metrics: Metrics
     questions: QuestionRegistry
     credentials: Credentials
+    api_keys: ApiKeys
+    limits: Limits
     submission: Submission
+    calls: Calls
     jobs: Jobs
     keys: Keys
     hives: Hives
@@ -65,10 +74,13 @@ def build_services(
     random: Random,
     hints: Hints,
     metrics: Metrics,
+    run: str,
     tokens_sha256: tuple[tuple[Role, str], ...] = (),
 ) -> Services:
-    """Wire every use case; nothing is started and nothing is written."""
-    requests = Requests(questions)
+    """Wire every use case; nothing is started and nothing is written. `run` names this run of a replica."""
+    held = HeldCalls(run)
+    requests = Requests(questions, held)
+    facts = JobFacts(store)
     statements = Statements(identity=identity, random=random)
     transparency = Transparency(store=store, tiles=tiles)
     leasing = Leasing(
@@ -86,7 +98,30 @@ def build_services(
         requests=requests,
         statements=statements,
         identity=identity,
+        held=held,
+        facts=facts,
         price=rules.intake.price,
+        random=random,
+        hints=hints,
+        metrics=metrics,
+    )
+    submission = Submission(
+        store=store,
+        requests=requests,
+        facts=facts,
+        rules=rules.intake,
+        random=random,
+        hints=hints,
+        metrics=metrics,
+    )
+    calls = Calls(
+        store=store,
+        held=held,
+        submission=submission,
+        identity=identity,
+        rules=rules.calls,
+        price=rules.intake.price,
+        random=random,
         hints=hints,
         metrics=metrics,
     )
@@ -97,20 +132,17 @@ def build_services(
         metrics=metrics,
         questions=questions,
         credentials=Credentials(store=store, operator=identity.operator, tokens_sha256=tokens_sha256),
-        submission=Submission(
-            store=store,
-            requests=requests,
-            rules=rules.intake,
-            random=random,
-            hints=hints,
-            metrics=metrics,
-        ),
+        api_keys=ApiKeys(store=store, random=random, hints=hints),
+        limits=Limits(),
+        submission=submission,
+        calls=calls,
         jobs=Jobs(
             store=store,
             blobs=blobs,
             requests=requests,
             results=results,
             transparency=transparency,
+            calls=calls,
             hints=hints,
         ),
         keys=Keys(store=store, grant_micro=rules.grant_micro),

@@ -6,7 +6,7 @@ from typing import Final
 
 from hivemark.coordinator.ports import JobHead, JobStore
 
-_JOBS_KEPT: Final = 256
+_JOBS_KEPT: Final = 1_024
 
 
 class JobFacts:
@@ -18,6 +18,13 @@ class JobFacts:
         self._heads: OrderedDict[str, JobHead] = OrderedDict()
         self._lock = Lock()
 
+    def remember(self, head: JobHead) -> None:
+        """Spare the next reader of a new job the reading."""
+        with self._lock:
+            self._heads[head.id] = head
+            while len(self._heads) > _JOBS_KEPT:
+                self._heads.popitem(last=False)
+
     def head(self, job_id: str) -> JobHead:
         """The job of an attempt; there is always one."""
         with self._lock:
@@ -26,8 +33,5 @@ class JobFacts:
                 return known
         head = self._store.job(job_id)
         assert head is not None, "an attempt has a job"
-        with self._lock:
-            self._heads[job_id] = head
-            while len(self._heads) > _JOBS_KEPT:
-                self._heads.popitem(last=False)
+        self.remember(head)
         return head

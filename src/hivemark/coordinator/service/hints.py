@@ -16,6 +16,16 @@ def of_hive(hive_id: str) -> str:
     return f"hive:{hive_id}"
 
 
+def of_call(execution_id: str) -> str:
+    """The topic of one call: it has ended, or was called off."""
+    return f"call:{execution_id}"
+
+
+def of_key(key_id: str) -> str:
+    """The topic of one API key: it was revoked."""
+    return f"key:{key_id}"
+
+
 class Hints(Protocol):
     """Where services announce changes; may be called from any thread."""
 

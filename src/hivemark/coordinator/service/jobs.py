@@ -22,6 +22,7 @@ from hivemark.coordinator.ports import (
 )
 from hivemark.coordinator.service import hints
 from hivemark.coordinator.service.access import Reader, Role, require_visible
+from hivemark.coordinator.service.calls import Calls
 from hivemark.coordinator.service.disclosures import parse_disclosed
 from hivemark.coordinator.service.hints import Hints
 from hivemark.coordinator.service.requests import Requests
@@ -92,6 +93,7 @@ class Jobs:
         requests: Requests,
         results: Results,
         transparency: Transparency,
+        calls: Calls,
         hints: Hints,
     ) -> None:
         self._store = store
@@ -99,6 +101,7 @@ class Jobs:
         self._requests = requests
         self._results = results
         self._transparency = transparency
+        self._calls = calls
         self._hints = hints
         self._needs: dict[str, frozenset[Need]] = {}
 
@@ -203,6 +206,9 @@ class Jobs:
             raise ForbiddenError("only the job's account may cancel it", code="not_yours")
         if job.state in FINAL_JOB_STATES:
             raise ConflictError(f"this job is {job.state} already", code="job_final")
+        if (call := self._calls.held.of_job(job.id)) is not None:
+            self._calls.cancel(call.execution, account=None, now_ms=now_ms)
+            return self.find(job.id, reader)
         cut = self._store.cancel(job.id, now_ms=now_ms)
         self._results.log_cut(now_ms=now_ms, limit=max(1, len(cut)))
         self._hints.notify(hints.of_job(job.id))
@@ -235,7 +241,7 @@ class Jobs:
         )
 
     def _disclosed(self, attempt: AttemptRow) -> Disclosed:
-        blob = self._blobs.get(attempt.disclosure) if attempt.disclosure else None
+        blob = self._blobs.get(attempt.disclosure) if attempt.disclosure else attempt.disclosed
         return parse_disclosed(blob) if blob is not None else Disclosed()
 
     def _views(
@@ -266,15 +272,15 @@ class Jobs:
         hives: Mapping[str, HiveRow],
     ) -> ExecutionView:
         spec = self._requests.spec(job)
-        noop = spec.benchmark.is_noop
+        bare = not spec.benchmark.asks_questions
         attempt = attempts.get(row.attempt) if row.attempt else None
         log = logged.get(attempt.log_entry) if attempt and attempt.log_entry else None
         shown = self._disclosed(attempt) if attempt and reader.may_read_text(job) else Disclosed()
         return ExecutionView(
             execution=row,
-            question_id=None if noop else spec.questions[row.question].id,
-            category=None if noop else self._requests.category(spec, row.question),
-            persona=spec.execution.personas[row.persona].id if spec.execution.personas and not noop else None,
+            question_id=None if bare else spec.questions[row.question].id,
+            category=None if bare else self._requests.category(spec, row.question),
+            persona=spec.execution.personas[row.persona].id if spec.execution.personas and not bare else None,
             arm=spec.execution.arms[row.arm].id if spec.execution.arms else None,
             attempt=attempt,
             hive=hives.get(attempt.hive) if attempt else None,

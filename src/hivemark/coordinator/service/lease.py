@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from hivemark.api.link import RESULT_PATH, Lease
+from hivemark.api.stream import STREAM_PATH
 from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.ports import (
     AttemptRow,
@@ -85,7 +86,11 @@ class Leasing:
         if free_slots <= 0:
             return ()
         limit = min(free_slots * CANDIDATES_PER_SLOT, CANDIDATES_MAX)
-        found = {row.execution.id: row for row in self._store.candidates(hive.id, now_ms=now_ms, limit=limit)}
+        found = {
+            row.execution.id: row
+            for row in self._store.candidates(hive.id, now_ms=now_ms, limit=limit)
+            if self._requests.is_leasable(row.job, row.execution.id)
+        }
         candidates = [self._candidate(row) for row in found.values()]
         elsewhere = self._better_elsewhere(hive, candidates, found)
         chosen = choose(
@@ -145,6 +150,7 @@ class Leasing:
             region=row.execution.region,
             providers_allow=frozenset(providers.allow),
             providers_deny=frozenset(providers.deny),
+            is_waited_for=row.job.held_by is not None,
         )
 
     def _offer(self, candidate: LeaseCandidate, hive: HiveRow, now_ms: int) -> _Offer:
@@ -205,6 +211,7 @@ class Leasing:
             first_token_timeout_s=self._rules.first_token_timeout_s,
             stall_timeout_s=self._rules.stall_timeout_s,
             run_timeout_s=self._run_timeout_s(offer.candidate.job, attempt),
+            stream_url=STREAM_PATH.format(attempt=attempt.id) if offer.candidate.job.held_by else None,
         )
 
     def _run_timeout_s(self, job: JobHead, attempt: AttemptRow) -> float:

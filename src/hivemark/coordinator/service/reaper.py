@@ -32,6 +32,13 @@ class Reaper:
         expired = self._store.expired_attempts(now_ms=now_ms, limit=BATCH)
         return cut + sum(self.end_lost(attempt, reason="lease_expired", now_ms=now_ms) for attempt in expired)
 
+    def end_attempt(self, attempt_id: str, *, reason: str, now_ms: int) -> bool:
+        """As `end_lost`, by id; an attempt that has ended stays as it is."""
+        attempt = self._store.attempt(attempt_id)
+        if attempt is None or attempt.outcome is not None:
+            return False
+        return self.end_lost(attempt, reason=reason, now_ms=now_ms)
+
     def end_lost(self, attempt: AttemptRow, *, reason: str, now_ms: int) -> bool:
         """The hive is not working on this attempt any more; False when it had moved on by itself."""
         job, hive = self._results.facts.head(attempt.job), self._store.hive(attempt.hive)

@@ -10,30 +10,53 @@ from hivemark.api.link import OUTPUT_BYTES_PER_TOKEN_MAX, Disclosure, ResultFram
 from hivemark.coordinator.ports import AttemptRow, ExecutionRow, HiveRow
 from hivemark.coordinator.service.statements import Seen
 from hivemark.errors import HivemarkError, InvalidError, UnverifiedError
+from hivemark.jobs.request import without_body
 from hivemark.protocol.acceptance import Delivered
 from hivemark.protocol.base64strict import decode_base64
 from hivemark.protocol.bundle import Disclosed, DisclosedOutput, DisclosedRequest, DisclosedTokenIds
 from hivemark.protocol.canonical import encode_canonical
-from hivemark.protocol.commitment import SALT_BYTES, verify_commitment
+from hivemark.protocol.commitment import SALT_BYTES, commit, verify_commitment
 from hivemark.protocol.keys import PublicKey
 from hivemark.protocol.receipt import Receipt, Usage, verify_receipt
 from hivemark.protocol.strictjson import JsonObject
 
 PROMPT_TOKENS_SPARE: Final = 64
 """What a chat template may add; a token of the text itself has at least one byte."""
+CALL_PROMPT_TOKENS_SPARE: Final = 1_024
+"""What a template may add that describes tools to a model."""
 COMPLETION_TOKENS_SPARE: Final = 4
 """What an answer may have beyond its bytes: the end token, and a character that was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What was relayed of a call: all that came of its output, what of it the client was given, and how many
+    bytes a model said in all. `salt` is drawn here, for a commitment to what was given."""
+
+    output: str
+    delivered: str
+    is_complete: bool
+    heard_bytes: int
+    given_tokens: int
+    salt: bytes
+
+    def is_delivered(self, receipt: Receipt) -> bool:
+        """Whether the client was given all of a completed answer."""
+        return receipt.outcome == "completed" and self.is_complete and self.delivered == self.output
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """What the lease asked for: the receipt has to say the same."""
+    """What the lease asked for: the receipt has to say the same. `heard` stands for calls: None where nobody
+    here remembers the stream."""
 
     network: str
     hive: HiveRow
     attempt: AttemptRow
     execution: ExecutionRow
     request: JsonObject
+    is_call: bool = False
+    heard: Heard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +64,8 @@ class CheckedResult:
     """A result that holds: the receipt, what the coordinator saw, what it keeps of it."""
 
     receipt: Receipt
+    envelope: bytes
+    envelope_sha256: str
     seen: Seen
     disclosed: Disclosed
 
@@ -60,24 +85,43 @@ def verify_result(frame: ResultFrame, asked: Asked) -> CheckedResult:
         receipt = verify_receipt(envelope, PublicKey.from_base64(asked.hive.public_key))  # 6.2.1
         _require_lease(receipt, asked)  # 6.2.2
         _require_request(receipt, asked)  # 6.2.3
-        disclosed = _open(receipt, frame.disclosure, asked.request)  # 6.2.4
-        _require_bounds(receipt, disclosed, asked.request)  # 6.2.5
+        if asked.is_call:
+            disclosed = _open_call(receipt, frame.disclosure, asked)  # 6.2.4
+        else:
+            disclosed = _open(receipt, frame.disclosure, asked.request)
+        _require_bounds(receipt, disclosed, asked)  # 6.2.5
     except HivemarkError as error:
         raise ReceiptRefused(error) from error
-    output = disclosed.output
-    commitment = receipt.commitments.output
-    delivered = (
-        Delivered(bytes=len(output.text.encode()), commitment=commitment)
-        if output is not None and commitment is not None
-        else None
-    )
+    delivered = _delivered(receipt, disclosed, asked)
+    said_bytes = asked.heard.heard_bytes if asked.heard else delivered.bytes if delivered else 0
+    digest = hashlib.sha256(envelope).hexdigest()
     seen = Seen(
         receipt=envelope,
-        receipt_sha256=hashlib.sha256(envelope).hexdigest(),
+        receipt_sha256=digest,
         delivered=delivered,
-        usage=_accepted_usage(receipt.usage, delivered),
+        usage=_accepted_usage(receipt.usage, said_bytes),
     )
-    return CheckedResult(receipt=receipt, seen=seen, disclosed=disclosed)
+    return CheckedResult(receipt, envelope, digest, seen=seen, disclosed=disclosed)
+
+
+def cut_short(heard: Heard) -> tuple[Delivered, DisclosedOutput]:
+    """What a client was given of an answer that was cut off, under a salt of this side's own: no receipt
+    commits to just these bytes."""
+    content = heard.delivered.encode()
+    delivered = Delivered(bytes=len(content), commitment=commit(heard.salt, content))
+    return delivered, DisclosedOutput(text=None, salt=heard.salt)
+
+
+def _delivered(receipt: Receipt, disclosed: Disclosed, asked: Asked) -> Delivered | None:
+    commitment, heard = receipt.commitments.output, asked.heard
+    if heard is not None and not heard.is_delivered(receipt):
+        return cut_short(heard)[0] if heard.delivered or receipt.outcome == "completed" else None
+    if commitment is None or (asked.is_call and heard is None):
+        return None
+    if heard is not None:
+        return Delivered(bytes=len(heard.output.encode()), commitment=commitment)
+    assert disclosed.output is not None and disclosed.output.text is not None, "it was opened"
+    return Delivered(bytes=len(disclosed.output.text.encode()), commitment=commitment)
 
 
 def _require_lease(receipt: Receipt, asked: Asked) -> None:
@@ -157,6 +201,47 @@ def _open(receipt: Receipt, disclosure: Disclosure, request: JsonObject) -> Disc
     )
 
 
+def _open_call(receipt: Receipt, disclosure: Disclosure, asked: Asked) -> Disclosed:
+    """As `_open`; the texts are those that were relayed, and none of them is kept. Where nobody remembers
+    the stream, the salts are taken as they are: the grant binds the request all the same."""
+    request_salt = _salt(disclosure.request_salt, "request_salt")
+    if "call" in asked.request:
+        content = encode_canonical(asked.request)
+        verify_commitment(
+            receipt.commitments.request, salt=request_salt, content=content, code="request_commitment"
+        )
+    output = token_ids = None
+    if receipt.commitments.output is not None:
+        salt = _salt(disclosure.output_salt, "output_salt")
+        output = DisclosedOutput(text=None, salt=salt)
+        if asked.heard is not None:
+            _require_heard(receipt, asked.heard, salt)
+    if receipt.commitments.token_ids is not None:
+        token_ids = DisclosedTokenIds(value=None, salt=_salt(disclosure.token_ids_salt, "token_ids_salt"))
+    is_cut = asked.heard is not None and not asked.heard.is_delivered(receipt)
+    return Disclosed(
+        request=DisclosedRequest(
+            value=without_body(asked.request) if "call" in asked.request else None, salt=request_salt
+        ),
+        output=output,
+        token_ids=token_ids,
+        delivered=cut_short(asked.heard)[1] if asked.heard is not None and is_cut else None,
+    )
+
+
+def _require_heard(receipt: Receipt, heard: Heard, salt: bytes) -> None:
+    """The hive signed for what it sent: for all of it, or for something that begins with it."""
+    content = heard.output.encode()
+    if heard.is_complete and receipt.outcome == "completed":
+        assert receipt.commitments.output is not None
+        verify_commitment(receipt.commitments.output, salt=salt, content=content, code="output_commitment")
+    for prefix in receipt.commitments.prefixes:
+        if prefix.bytes <= len(content):
+            verify_commitment(
+                prefix.commitment, salt=salt, content=content[: prefix.bytes], code="output_commitment"
+            )
+
+
 def _open_output(receipt: Receipt, disclosure: Disclosure) -> DisclosedOutput | None:
     commitment = receipt.commitments.output
     if commitment is None:
@@ -203,11 +288,13 @@ def _open_question(receipt: Receipt, disclosure: Disclosure, request: JsonObject
     )
 
 
-def _require_bounds(receipt: Receipt, disclosed: Disclosed, request: JsonObject) -> None:
+def _require_bounds(receipt: Receipt, disclosed: Disclosed, asked: Asked) -> None:
     """What is more than the request can hold is not cut or billed, it is refused."""
     output = disclosed.output
-    if output is not None and len(output.text.encode()) > (
-        receipt.sampling.max_tokens * OUTPUT_BYTES_PER_TOKEN_MAX
+    if (
+        output is not None
+        and output.text is not None
+        and len(output.text.encode()) > (receipt.sampling.max_tokens * OUTPUT_BYTES_PER_TOKEN_MAX)
     ):
         raise UnverifiedError(
             "a longer output than the tokens asked for can make",
@@ -215,25 +302,45 @@ def _require_bounds(receipt: Receipt, disclosed: Disclosed, request: JsonObject)
             field="disclosure.output",
         )
     token_ids = disclosed.token_ids
-    if token_ids is not None and len(token_ids.value) > receipt.sampling.max_tokens:
+    if (
+        token_ids is not None
+        and token_ids.value is not None
+        and len(token_ids.value) > receipt.sampling.max_tokens
+    ):
         raise UnverifiedError(
             "more tokens than were asked for", code="usage_out_of_bounds", field="disclosure.token_ids"
         )
     usage = receipt.usage
     if usage is None:
         return
-    prompt_max = sum(map(len, message_texts(request))) + PROMPT_TOKENS_SPARE
-    if usage.prompt_tokens > prompt_max or usage.completion_tokens > receipt.sampling.max_tokens:
+    # A call without a limit may make what its model holds, and is billed as far as its hold.
+    completion_max = None if asked.is_call else receipt.sampling.max_tokens
+    prompt_max = _prompt_tokens_max(asked)
+    if _is_over(usage.prompt_tokens, prompt_max) or _is_over(usage.completion_tokens, completion_max):
         raise UnverifiedError(
             "more tokens than the request can hold", code="usage_out_of_bounds", field="predicate.usage"
         )
 
 
-def _accepted_usage(usage: Usage | None, delivered: Delivered | None) -> Usage | None:
+def _is_over(count: int, most: int | None) -> bool:
+    return most is not None and count > most
+
+
+def _prompt_tokens_max(asked: Asked) -> int | None:
+    """No vocabulary has more tokens than bytes. None where the body of a call is not known any more."""
+    if not asked.is_call:
+        return sum(map(len, message_texts(asked.request))) + PROMPT_TOKENS_SPARE
+    call = asked.request.get("call")
+    if not isinstance(call, dict):
+        return None
+    return len(encode_canonical(call["body"])) + CALL_PROMPT_TOKENS_SPARE
+
+
+def _accepted_usage(usage: Usage | None, said_bytes: int) -> Usage | None:
     """What is billed: the hive's count, as far as the answer that came can hold it."""
     if usage is None:
         return None
-    completion_max = (delivered.bytes if delivered else 0) + COMPLETION_TOKENS_SPARE
+    completion_max = said_bytes + COMPLETION_TOKENS_SPARE
     return msgspec.structs.replace(usage, completion_tokens=min(usage.completion_tokens, completion_max))
 
 

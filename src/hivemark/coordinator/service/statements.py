@@ -36,10 +36,10 @@ _NO_EVIDENCE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What reached the coordinator with a receipt."""
+    """What reached the coordinator: with a receipt, or of a call that was cut off before one came."""
 
-    receipt: bytes
-    receipt_sha256: str
+    receipt: bytes | None
+    receipt_sha256: str | None
     delivered: Delivered | None
     usage: Usage | None
 
@@ -134,14 +134,19 @@ def _no_region(hive: HiveRow) -> dict[str, str]:
 
 def _absent(seen: Seen | None, hive: HiveRow) -> dict[str, str]:
     absent = _NO_EVIDENCE | _no_region(hive)
-    if seen is None:
-        return absent | {
-            "delivered": "no output arrived with a receipt that verifies",
-            "usage": "no usage was reported in a receipt that verifies",
-            "receipt_sha256": "no receipt that verifies arrived for this lease",
-        }
-    if seen.delivered is None:
-        absent["delivered"] = "the attempt failed without output"
-    if seen.usage is None:
-        absent["usage"] = "the engine reports no usage"
+    has_receipt = seen is not None and seen.receipt is not None
+    if not has_receipt:
+        absent["receipt_sha256"] = "no receipt that verifies arrived for this lease"
+    if seen is None or seen.delivered is None:
+        absent["delivered"] = (
+            "the attempt failed without output"
+            if has_receipt
+            else "no output arrived with a receipt that verifies"
+        )
+    if seen is None or seen.usage is None:
+        absent["usage"] = (
+            "the engine reports no usage"
+            if has_receipt
+            else "no usage was reported in a receipt that verifies"
+        )
     return absent

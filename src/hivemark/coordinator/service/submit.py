@@ -6,20 +6,22 @@ signature burns no nonce and takes no id.
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.ports import (
     HiveStore,
+    JobHead,
     JobRow,
     JobStore,
     KeyStore,
     NewExecution,
     NewJob,
-    TrustedKey,
 )
 from hivemark.coordinator.service import hints
+from hivemark.coordinator.service.facts import JobFacts
 from hivemark.coordinator.service.hints import Hints
 from hivemark.coordinator.service.identity import Random
 from hivemark.coordinator.service.keys import require_trusted
@@ -28,7 +30,8 @@ from hivemark.coordinator.service.receipts import message_texts
 from hivemark.coordinator.service.requests import Requests
 from hivemark.credits.price import NOOP_MICRO, Price, format_credits, hold_micro
 from hivemark.errors import HivemarkError, InvalidError, UnsatisfiableError
-from hivemark.jobs.cells import Cell, expand
+from hivemark.jobs.cells import Cell, ResolvedModel, expand
+from hivemark.jobs.lifecycle import JobState
 from hivemark.protocol.ids import EXECUTION, JOB, new_id
 from hivemark.protocol.jobspec import SignedJobSpec, parse_jobspec, verify_jobspec
 from hivemark.protocol.jobspec_members import JobSpec
@@ -60,6 +63,14 @@ class Accepted:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class CallSpec:
+    """The spec of a call as the service signed it, and the weights its model name stands for."""
+
+    signed: SignedJobSpec
+    model: ResolvedModel
+
+
 class Submission:
     """The one path by which jobs come into being."""
 
@@ -68,6 +79,7 @@ class Submission:
         *,
         store: SubmissionStores,
         requests: Requests,
+        facts: JobFacts,
         rules: IntakeRules,
         random: Random,
         hints: Hints,
@@ -75,6 +87,7 @@ class Submission:
     ) -> None:
         self._store = store
         self._requests = requests
+        self._facts = facts
         self._rules = rules
         self._random = random
         self._hints = hints
@@ -90,6 +103,34 @@ class Submission:
         self._metrics.submissions_accepted.labels(replayed=str(accepted.replayed).lower()).inc()
         return accepted
 
+    def submit_call(
+        self,
+        call: CallSpec,
+        *,
+        account: str,
+        api_key: str | None,
+        held_by: str,
+        hold_micro: int,
+        hold_client: Callable[[str, str], None],
+        now_ms: int,
+    ) -> None:
+        """T1 for a call that the service itself has just signed: 4.1.9 to 4.1.11. `hold_client` gets the ids
+        of job and execution before the commit."""
+        spec = call.signed.spec
+        (cell,) = expand(spec, models=(call.model,), regions=(None,))
+        execution = self._execution(cell, now_ms, hold_micro=hold_micro)
+        job = self._job(call.signed, account, (execution,), None, now_ms, api_key=api_key, held_by=held_by)
+        self._requests.remember(job.id, call.signed)
+        hold_client(job.id, execution.id)
+        self._facts.remember(head_of(job))
+        try:
+            self._store.submit(job)
+        except HivemarkError as error:
+            self._metrics.submissions_refused.labels(code=error.code).inc()
+            raise
+        self._metrics.submissions_accepted.labels(replayed="false").inc()
+        self._hints.notify(hints.QUEUE)
+
     def _submit(self, raw: bytes, idempotency_key: str | None, now_ms: int) -> Accepted:
         signed = parse_jobspec(raw)  # 4.1.1
         verify_jobspec(signed)  # 4.1.2
@@ -102,7 +143,9 @@ class Submission:
         )
         cells = self._resolve(signed.spec)  # 4.1.8 ids, 4.1.9 limits
         executions = self._price(signed.spec, cells, now_ms)  # 4.1.10
-        submitted = self._store.submit(self._job(signed, key, executions, idempotency_key, now_ms))  # 4.1.11
+        submitted = self._store.submit(
+            self._job(signed, key.account, executions, idempotency_key, now_ms)
+        )  # 4.1.11
         if not submitted.replayed:
             self._hints.notify(hints.QUEUE)
         return Accepted(job=self._job_row(submitted.job), replayed=submitted.replayed)
@@ -154,6 +197,13 @@ class Submission:
 
     def _resolve(self, spec: JobSpec) -> tuple[Cell, ...]:
         """Unknown ids are errors; nothing is put in their place."""
+        if spec.request is not None:
+            raise UnsatisfiableError(
+                "a call is made at the OpenAI endpoints: its body is no part of a spec",
+                code="request_unsupported",
+                field="request",
+                hint="post it to /v1/chat/completions",
+            )
         for index in range(0 if spec.benchmark.is_noop else len(spec.questions)):
             self._requests.question(spec, index)
         models = () if spec.benchmark.is_noop else resolve_models(spec.models, self._store.hives())
@@ -188,7 +238,9 @@ class Submission:
 
     def _price(self, spec: JobSpec, cells: tuple[Cell, ...], now_ms: int) -> tuple[NewExecution, ...]:
         """Each cell with the most it can cost; raises `max_cost_exceeded` when the sum is over the limit."""
-        executions = tuple(self._execution(spec, cell, now_ms) for cell in cells)
+        executions = tuple(
+            self._execution(cell, now_ms, hold_micro=self._hold_micro(spec, cell)) for cell in cells
+        )
         total_micro = sum(execution.hold_micro for execution in executions)
         limit_micro = spec.constraints.max_cost_micro
         if limit_micro is not None and total_micro > limit_micro:
@@ -200,7 +252,7 @@ class Submission:
             )
         return executions
 
-    def _execution(self, spec: JobSpec, cell: Cell, now_ms: int) -> NewExecution:
+    def _execution(self, cell: Cell, now_ms: int, *, hold_micro: int) -> NewExecution:
         model = cell.resolved_model
         return NewExecution(
             id=new_id(EXECUTION, now_ms=now_ms, random=self._random),
@@ -214,7 +266,7 @@ class Submission:
             model_name=model.name if model else None,
             weights_sha256=model.weights_sha256 if model else None,
             region=cell.region,
-            hold_micro=self._hold_micro(spec, cell),
+            hold_micro=hold_micro,
         )
 
     def _hold_micro(self, spec: JobSpec, cell: Cell) -> int:
@@ -226,10 +278,13 @@ class Submission:
     def _job(
         self,
         signed: SignedJobSpec,
-        key: TrustedKey,
+        account: str,
         executions: tuple[NewExecution, ...],
         idempotency_key: str | None,
         now_ms: int,
+        *,
+        api_key: str | None = None,
+        held_by: str | None = None,
     ) -> NewJob:
         spec = signed.spec
         deadline_ms = now_ms + int(spec.constraints.timeout_s * 1000)
@@ -238,8 +293,8 @@ class Submission:
         pseudonym = base64.b32encode(self._random(_PSEUDONYM_BYTES)).decode("ascii").lower()
         return NewJob(
             id=new_id(JOB, now_ms=now_ms, random=self._random),
-            account=key.account,
-            signer=key.public_key,
+            account=account,
+            signer=signed.public_key.base64,
             spec_id=spec.id,
             spec_raw=signed.raw,
             spec_message=signed.message,
@@ -256,4 +311,30 @@ class Submission:
             deadline_ms=deadline_ms,
             requester=f"req_{pseudonym}",
             executions=executions,
+            api_key=api_key,
+            held_by=held_by,
         )
+
+
+def head_of(job: NewJob) -> JobHead:
+    """A new job as it is read back, as far as it never changes."""
+    return JobHead(
+        id=job.id,
+        account=job.account,
+        signer=job.signer,
+        spec_id=job.spec_id,
+        spec_raw=job.spec_raw,
+        spec_sha256=job.spec_sha256,
+        benchmark=job.benchmark,
+        visibility=job.visibility,
+        requester=job.requester,
+        min_success_rate=job.min_success_rate,
+        min_regions=job.min_regions,
+        state=JobState.ENQUEUED,
+        version=1,
+        created_ms=job.created_ms,
+        started_ms=None,
+        finished_ms=None,
+        deadline_ms=job.deadline_ms,
+        held_by=job.held_by,
+    )

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from hivemark.coordinator.store.store import SqlStore
 from hivemark.coordinator.store.tables import (
     accounts,
+    api_keys,
     attempts,
     book_head,
     book_transactions,
@@ -40,9 +41,11 @@ def no_progress(_check: str, _done: int, _total: int) -> None:
 
 
 def check_database(store: SqlStore, *, progress: Progress = no_progress) -> list[str]:
-    """Book, cells against jobs, attempts against cells, log rows against attempts; one line per problem."""
+    """Book, budgets, cells against jobs, attempts against cells, log rows against attempts; one line per
+    problem."""
     checks: dict[str, _Check] = {
         "credit book": _check_book,
+        "API keys": _check_api_keys,
         "jobs": _check_jobs,
         "event streams": _check_events,
         "attempts": _check_attempts,
@@ -74,6 +77,40 @@ def _check_book(connection: Connection) -> Iterator[str]:
     )
     for row in connection.execute(open_escrows):
         yield f"account {row.id}: {row.balance_micro} held, its open cells ask for {row.expected}"
+
+
+def _check_api_keys(connection: Connection) -> Iterator[str]:
+    used = (
+        select(jobs.c.api_key, func.sum(_open_holds() + _charges()).label("micro"))
+        .where(jobs.c.api_key.is_not(None))
+        .group_by(jobs.c.api_key)
+        .subquery()
+    )
+    differing = (
+        select(used.c.api_key, used.c.micro, api_keys.c.id, api_keys.c.spent_micro)
+        .select_from(used.outerjoin(api_keys, api_keys.c.id == used.c.api_key))
+        .where(or_(api_keys.c.id.is_(None), api_keys.c.spent_micro != used.c.micro))
+    )
+    for row in connection.execute(differing):
+        if row.id is None:
+            yield f"API key {row.api_key}: jobs run under it, and there is no such key"
+        else:
+            yield f"API key {row.id}: says {row.spent_micro} spent, its jobs hold or cost {row.micro}"
+    unused = select(api_keys.c.id, api_keys.c.spent_micro).where(
+        api_keys.c.spent_micro != 0,
+        ~select(jobs.c.id).where(jobs.c.api_key == api_keys.c.id).exists(),
+    )
+    for key, spent_micro in connection.execute(unused):
+        yield f"API key {key}: says {spent_micro} spent, and no job runs under it"
+
+
+def _charges() -> ColumnElement[int]:
+    return (
+        select(func.coalesce(func.sum(attempts.c.charge_micro), 0))
+        .select_from(executions.join(attempts, attempts.c.execution == executions.c.id))
+        .where(executions.c.job == jobs.c.id)
+        .scalar_subquery()
+    )
 
 
 def _open_holds() -> ColumnElement[int]:

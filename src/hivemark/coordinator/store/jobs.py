@@ -15,7 +15,7 @@ from hivemark.coordinator.ports import (
     StateMoved,
     Submitted,
 )
-from hivemark.coordinator.store import intake, ledger, moves, rows
+from hivemark.coordinator.store import apikeys, intake, ledger, moves, rows
 from hivemark.coordinator.store.database import AnyRow, Database
 from hivemark.coordinator.store.tables import (
     accounts,
@@ -109,6 +109,17 @@ _OVERDUE: Final = (
     .order_by(jobs.c.deadline_ms)
     .limit(bindparam("page"))
 )
+_ORPHANS: Final = (
+    select(*rows.EXECUTION)
+    .join(jobs, jobs.c.id == executions.c.job)
+    .where(
+        jobs.c.finished_ms.is_(None),
+        jobs.c.held_by.is_not(None),
+        jobs.c.held_by != bindparam("mine"),
+        executions.c.finished_ms.is_(None),
+    )
+    .limit(bindparam("page"))
+)
 _DEADLINE_FAILURE: Final = rows.json_text(
     {
         "stage": "queue",
@@ -179,6 +190,11 @@ class SqlJobs:
     def cancel(self, job_id: str, *, now_ms: int) -> Sequence[AttemptRow]:
         return self._db.write(partial(_cancel, job_id, now_ms))
 
+    def orphaned_calls(self, *, held_by: str, limit: int) -> Sequence[ExecutionRow]:
+        values = {"mine": held_by, "page": limit}
+        found = self._db.read(lambda c: c.execute(_ORPHANS, values).all())
+        return [rows.execution_row(row) for row in found]
+
     def expire_jobs(self, *, now_ms: int, limit: int) -> int:
         self._db.write(
             lambda connection: connection.execute(nonces.delete().where(nonces.c.until_ms < now_ms)).rowcount
@@ -204,12 +220,15 @@ def _submit(job: NewJob, connection: Connection) -> Submitted:
     )
     if replayed is not None:
         return Submitted(replayed, replayed=True)
-    intake.require_unused(connection, signer=job.signer, spec_id=job.spec_id, nonce=job.nonce)
-    connection.execute(
-        nonces.insert(), {"signer": job.signer, "nonce": job.nonce, "until_ms": job.nonce_until_ms}
-    )
+    if job.held_by is None:  # the service draws id and nonce of a call itself, and takes no posted one
+        intake.require_unused(connection, signer=job.signer, spec_id=job.spec_id, nonce=job.nonce)
+        connection.execute(
+            nonces.insert(), {"signer": job.signer, "nonce": job.nonce, "until_ms": job.nonce_until_ms}
+        )
     _insert_job(connection, job)
     hold_micro = sum(cell.hold_micro for cell in job.executions)
+    if job.api_key is not None:
+        apikeys.spend(connection, job.api_key, hold_micro, now_ms=job.created_ms)
     if hold_micro:
         escrow = book.escrow_account(job.id)
         ledger.post(
@@ -243,6 +262,8 @@ _JOB_FIELDS: Final = (
     "min_regions",
     "created_ms",
     "deadline_ms",
+    "api_key",
+    "held_by",
 )
 _CELL_FIELDS: Final = (
     "id",
@@ -354,6 +375,7 @@ def _end_cells(
 def _void(connection: Connection, job: moves.LockedJob, cells: Sequence[AnyRow], *, now_ms: int) -> None:
     """Give back what was held for cells that ended without a result."""
     amount_micro = sum(cell.hold_micro for cell in cells)
+    apikeys.give_back(connection, job.api_key, amount_micro)
     if amount_micro:
         key = f"void:{job.id}:{job.event_seq}"  # the sequence before this transaction: once per move
         ledger.post(

@@ -39,7 +39,7 @@ _JOBS: Final = (
         jobs.c.deadline_ms > bindparam("at_ms"),
         select(executions.c.id).where(_RUNNABLE).correlate(jobs).exists(),
     )
-    .order_by(jobs.c.created_ms, jobs.c.id)
+    .order_by(jobs.c.held_by.is_(None), jobs.c.created_ms, jobs.c.id)  # a client waits for a call
     .limit(CANDIDATE_JOBS_MAX)
 )
 _CELLS: Final = (

@@ -1,6 +1,7 @@
 """Moves of executions and jobs: each is a compare-and-set on the version and one row in the job's stream.
 
-Lock order, so that nothing deadlocks: the job row, then its executions and attempts, the book's head last.
+Lock order, so that nothing deadlocks: the job row, then its executions and attempts, its API key, the book's
+head last.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,7 @@ JOB_LOCKED: Final = (
     jobs.c.started_ms.label("job_started_ms"),
     jobs.c.min_success_rate,
     jobs.c.min_regions,
+    jobs.c.api_key,
 )
 _LOCK: Final = select(*JOB_LOCKED).where(jobs.c.id == bindparam("wanted")).with_for_update()
 _SAVE: Final = (
@@ -130,6 +132,7 @@ class LockedJob:
     started_ms: int | None
     min_success_rate: float
     min_regions: int
+    api_key: str | None
     finished_ms: int | None = None
     events: list[dict[str, object]] = field(default_factory=list)
 
@@ -155,6 +158,7 @@ def locked_job(row: AnyRow) -> LockedJob:
         row.job_started_ms,
         row.min_success_rate,
         row.min_regions,
+        row.api_key,
     )
 
 
@@ -281,7 +285,7 @@ def finish_if_done(connection: Connection, job: LockedJob, *, now_ms: int) -> No
         regions_completed=regions_completed.get(job.id, 0),
         min_success_rate=job.min_success_rate,
         min_regions=job.min_regions,
-        cancelled=False,
+        cancelled=set(cells) == {ExecutionState.CANCELLED},  # a call that its client called off
     )
     assert event is not None, "no cell is open, so the job is done"
     counts = {"cells": sum(cells.values()), "completed": cells.get(ExecutionState.COMPLETED, 0)}

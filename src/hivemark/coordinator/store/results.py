@@ -6,12 +6,17 @@ from typing import Final
 from sqlalchemy import Connection, bindparam
 
 from hivemark.coordinator.ports import NewLogEntry, Result, StateMoved
-from hivemark.coordinator.store import ledger, moves, rows
+from hivemark.coordinator.store import apikeys, ledger, moves, rows
 from hivemark.coordinator.store.database import AnyRow, Database
 from hivemark.coordinator.store.log import add_to_queue
 from hivemark.coordinator.store.tables import attempts
 from hivemark.credits import book
-from hivemark.jobs.lifecycle import FINAL_EXECUTION_STATES, ExecutionEvent, event_after_attempt
+from hivemark.jobs.lifecycle import (
+    FINAL_EXECUTION_STATES,
+    ExecutionEvent,
+    ExecutionState,
+    event_after_attempt,
+)
 
 _CLOSE: Final = (
     attempts.update()
@@ -26,6 +31,7 @@ _CLOSE: Final = (
         completion_tokens=bindparam("completion"),
         charge_micro=bindparam("charge"),
         log_entry=bindparam("entry_id"),
+        disclosed=bindparam("salts"),
     )
 )
 _NO_RECEIPT: Final = {
@@ -48,8 +54,8 @@ class SqlResults:
 
     _db: Database
 
-    def record_result(self, result: Result) -> None:
-        self._db.write(partial(_record_result, result))
+    def record_result(self, result: Result) -> ExecutionState:
+        return self._db.write(partial(_record_result, result))
 
     def record_lost(
         self,
@@ -60,16 +66,20 @@ class SqlResults:
         not_before_ms: int,
         reason: str,
         log: NewLogEntry,
-    ) -> None:
-        def operation(connection: Connection) -> None:
+        event: ExecutionEvent = ExecutionEvent.LEASE_LOST,
+        disclosed: bytes | None = None,
+    ) -> ExecutionState:
+        def operation(connection: Connection) -> ExecutionState:
             turn = moves.require_open(connection, attempt, lease_version)
-            _close(connection, turn, "lost", now_ms, {**_NO_RECEIPT, "entry_id": log.id})
+            _close(connection, turn, "lost", now_ms, {**_NO_RECEIPT, "entry_id": log.id, "salts": disclosed})
             add_to_queue(connection, log, now_ms=now_ms)
-            failure = {"stage": "lease", "code": reason, "message": "the lease was lost", "transient": True}
-            _end_attempt(
+            is_lost = event is ExecutionEvent.LEASE_LOST
+            message = "the lease was lost" if is_lost else "the answer was cut off"
+            failure = {"stage": "lease", "code": reason, "message": message, "transient": is_lost}
+            return _end_attempt(
                 connection,
                 turn,
-                ExecutionEvent.LEASE_LOST,
+                event,
                 now_ms=now_ms,
                 not_before_ms=not_before_ms,
                 failure=rows.json_text(failure),
@@ -77,7 +87,7 @@ class SqlResults:
                 body=None,
             )
 
-        self._db.write(operation)
+        return self._db.write(operation)
 
     def record_late(self, attempt: str, *, receipt_sha256: str, now_ms: int, log: NewLogEntry) -> bool:
         def operation(connection: Connection) -> bool:
@@ -95,11 +105,11 @@ class SqlResults:
         return self._db.write(operation)
 
 
-def _record_result(result: Result, connection: Connection) -> None:
+def _record_result(result: Result, connection: Connection) -> ExecutionState:
     turn = moves.require_open(connection, result.attempt, result.lease_version)
     event = event_after_attempt(result.event, turn.number)
     # What will be tried again is not paid: the hold stays for the next attempt.
-    paid = event in (ExecutionEvent.SUCCEEDED, ExecutionEvent.FAILED_PERMANENT)
+    paid = event is not ExecutionEvent.FAILED_TRANSIENT and event is not ExecutionEvent.ATTEMPTS_EXHAUSTED
     charge_micro = min(result.charge_micro, turn.hold_micro) if paid else 0
     _close(
         connection,
@@ -114,10 +124,11 @@ def _record_result(result: Result, connection: Connection) -> None:
             "completion": result.completion_tokens,
             "charge": charge_micro,
             "entry_id": result.log.id,
+            "salts": result.disclosed,
         },
     )
     add_to_queue(connection, result.log, now_ms=result.now_ms)
-    _end_attempt(
+    return _end_attempt(
         connection,
         turn,
         result.event,
@@ -147,7 +158,7 @@ def _end_attempt(
     failure: str | None,
     charge_micro: int,
     body: str | None,
-) -> None:
+) -> ExecutionState:
     """Move the execution and, with its last cell, the job; settle what was held once it is final."""
     event = event_after_attempt(event, turn.number)
     state = moves.move_execution(
@@ -161,10 +172,12 @@ def _end_attempt(
     moves.save_jobs(connection, [job])
     if state in FINAL_EXECUTION_STATES and turn.hold_micro:
         _settle(connection, turn, charge_micro, now_ms=now_ms)
+    return state
 
 
 def _settle(connection: Connection, turn: AnyRow, charge_micro: int, *, now_ms: int) -> None:
     """Pay the hive's pending and give the rest back, or give everything back."""
+    apikeys.give_back(connection, turn.api_key, turn.hold_micro - charge_micro)
     escrow = book.escrow_account(turn.job)
     key = f"settle:{turn.execution}"
     if charge_micro:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from sqlalchemy import exists
 
 from hivemark.coordinator.ports import (
+    ApiKey,
     AttemptRow,
     ExecutionRow,
     HiveModel,
@@ -19,6 +21,7 @@ from hivemark.coordinator.ports import (
 )
 from hivemark.coordinator.store.database import AnyRow
 from hivemark.coordinator.store.tables import (
+    api_keys,
     attempts,
     executions,
     hive_models,
@@ -48,6 +51,7 @@ JOB_HEAD: Final = (
     jobs.c.started_ms,
     jobs.c.finished_ms,
     jobs.c.deadline_ms,
+    jobs.c.held_by,
 )
 
 JOB_AND_SPEC: Final = jobs.join(job_specs, job_specs.c.job == jobs.c.id)
@@ -99,6 +103,7 @@ ATTEMPT: Final = (
     attempts.c.prompt_tokens,
     attempts.c.completion_tokens,
     attempts.c.log_entry,
+    attempts.c.disclosed,
 )
 
 EVENT: Final = (
@@ -140,9 +145,27 @@ HIVE_MODEL: Final = (
 
 TRUSTED_KEY: Final = (keys.c.public_key, keys.c.account, keys.c.key_id, keys.c.status, keys.c.added_ms)
 
+API_KEY: Final = (
+    api_keys.c.id,
+    api_keys.c.account,
+    api_keys.c.name,
+    api_keys.c.token_start,
+    api_keys.c.scopes,
+    api_keys.c.models,
+    api_keys.c.budget_micro,
+    api_keys.c.spent_micro,
+    api_keys.c.requests_per_minute,
+    api_keys.c.tokens_per_minute,
+    api_keys.c.created_ms,
+    api_keys.c.expires_ms,
+    api_keys.c.revoked_ms,
+    api_keys.c.last_used_ms,
+    exists().where(keys.c.account == api_keys.c.account, keys.c.status == "active").label("account_trusted"),
+)
+
 
 def job_head(row: Sequence[Any]) -> JobHead:
-    return JobHead(*(*row[:11], JobState(row[11]), *row[12:17]))
+    return JobHead(*(*row[:11], JobState(row[11]), *row[12:18]))
 
 
 def execution_row(row: Sequence[Any]) -> ExecutionRow:
@@ -170,6 +193,18 @@ def trusted_key(row: AnyRow) -> TrustedKey:
     return TrustedKey(*row)
 
 
+def api_key(row: AnyRow) -> ApiKey:
+    models = None if row[5] is None else texts(row[5])
+    return ApiKey(*(*row[:4], texts(row[4]), models, *row[6:14], bool(row[14])))
+
+
+def api_key_values(key: ApiKey) -> dict[str, object]:
+    """The columns of a new key, all but its token's digest."""
+    values = {column.name: getattr(key, column.name) for column in API_KEY[:14]}
+    models = None if key.models is None else json_text(key.models)
+    return values | {"scopes": json_text(key.scopes), "models": models}
+
+
 def log_row(row: AnyRow) -> LogRow:
     """From id, index, leaf, entry, salt, attempt; a stored entry of None stands for the leaf itself unless
     the row has neither attempt nor salt because it was adopted."""
@@ -187,4 +222,4 @@ def json_text(value: object) -> str:
 
 def job_row(row: AnyRow, progress: Progress) -> JobRow:
     """From the columns of `JOB_HEAD`, what is held and what is settled."""
-    return JobRow(*(*row[:11], JobState(row[11]), *row[12:18], int(row[18]), progress))
+    return JobRow(*(*row[:11], JobState(row[11]), *row[12:19], int(row[19]), progress))

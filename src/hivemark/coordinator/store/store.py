@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, text
 
+from hivemark.coordinator.store.apikeys import SqlApiKeys
 from hivemark.coordinator.store.database import Database
 from hivemark.coordinator.store.dialect import open_database, parse_database_url, require_whole
 from hivemark.coordinator.store.hives import SqlHives
@@ -17,7 +18,7 @@ from hivemark.errors import ConflictError
 from hivemark.translog.merkle import EMPTY_ROOT
 
 
-class SqlStore(SqlJobs, SqlLeases, SqlResults, SqlLog, SqlHives, SqlKeys, SqlReads):
+class SqlStore(SqlJobs, SqlLeases, SqlResults, SqlLog, SqlHives, SqlKeys, SqlApiKeys, SqlReads):
     """`ports.Store`; make it with `open_store`."""
 
     def __init__(self, database: Database) -> None:

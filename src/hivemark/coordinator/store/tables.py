@@ -83,6 +83,8 @@ jobs: Final = Table(
     Column("started_ms", BigInteger),
     Column("finished_ms", BigInteger),
     Column("deadline_ms", BigInteger, nullable=False),
+    Column("api_key", Text),  # under whose budget it runs; its signature is then the service key's
+    Column("held_by", Text),  # the run of the replica that holds the client of a call
     UniqueConstraint("signer", "spec_id"),
     UniqueConstraint("signer", "idempotency_key"),
     CheckConstraint(_one_of("state", JobState), name="state"),
@@ -96,6 +98,13 @@ Index(
     jobs.c.created_ms,
     sqlite_where=text("finished_ms IS NULL"),
     postgresql_where=text("finished_ms IS NULL"),
+)
+
+Index(
+    "ix_jobs_held",
+    jobs.c.held_by,
+    sqlite_where=text("finished_ms IS NULL AND held_by IS NOT NULL"),
+    postgresql_where=text("finished_ms IS NULL AND held_by IS NOT NULL"),
 )
 
 # Apart from `jobs`, whose small rows are written again with every move of a cell.
@@ -199,6 +208,7 @@ attempts: Final = Table(
     Column("completion_tokens", BigInteger),
     Column("charge_micro", BigInteger, nullable=False),
     Column("log_entry", Text),
+    Column("disclosed", LargeBinary),  # salts of a call, whose texts are not kept
     UniqueConstraint("execution", "number"),
     CheckConstraint(f"number BETWEEN 1 AND {ATTEMPTS_MAX}", name="number"),
     CheckConstraint("outcome IN ('accepted', 'lost', 'cancelled')", name="outcome"),
@@ -288,6 +298,32 @@ trusted_keys: Final = Table(
     Column("revoked_ms", BigInteger),
     CheckConstraint("status IN ('active', 'revoked')", name="status"),
 )
+
+# A token is kept as its digest and its first characters. `spent_micro` is what is held or was charged under
+# the key; the moves of its jobs keep it, in the transactions that also book the money.
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("token_start", Text, nullable=False),
+    Column("token_sha256", Text, nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),  # JSON list
+    Column("models", Text),  # JSON list; None: every model
+    Column("budget_micro", BigInteger),
+    Column("spent_micro", BigInteger, nullable=False),
+    Column("requests_per_minute", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+    Column("last_used_ms", BigInteger),
+    CheckConstraint("spent_micro >= 0 AND spent_micro <= budget_micro", name="within_budget"),
+    CheckConstraint("requests_per_minute > 0", name="requests_per_minute"),
+    CheckConstraint("tokens_per_minute > 0", name="tokens_per_minute"),
+)
+Index("ix_api_keys_account", api_keys.c.account, api_keys.c.id)
 
 # ── credits ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -4,14 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import msgspec
 
 from hivemark.api.link import OfferedModel
 from hivemark.hive.engines.base import Chunk, EngineFacts
-from hivemark.hive.engines.openai import chat_body, stream_chat
+from hivemark.hive.engines.openai import ask
 from hivemark.hive.failure import EngineFailure
 from hivemark.hive.request import EffectiveRequest
 from hivemark.protocol.receipt import Engine as EngineRef
@@ -86,10 +86,9 @@ class AttachedServer:
         async with self._places:
             yield
 
-    def chat(self, request: EffectiveRequest, model: str) -> AsyncGenerator[Chunk, None]:
-        """As `Session.chat`."""
-        body: dict[str, Any] = chat_body(request, model=model)
-        return stream_chat(self._http, f"{self._url}/chat/completions", body, headers=self._headers)
+    def answer(self, request: EffectiveRequest, model: str) -> AsyncGenerator[Chunk, None]:
+        """As `Session.answer`."""
+        return ask(self._http, self._url, request, model=model, headers=self._headers)
 
 
 class AttachedEngine:
@@ -134,8 +133,8 @@ class AttachedEngine:
                     await self._server.refresh()
                 raise
 
-    def chat(self, request: EffectiveRequest) -> AsyncGenerator[Chunk, None]:
-        return self._server.chat(request, self.name)
+    def answer(self, request: EffectiveRequest) -> AsyncGenerator[Chunk, None]:
+        return self._server.answer(request, self.name)
 
     async def close(self) -> None:
         return

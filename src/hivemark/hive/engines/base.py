@@ -7,6 +7,7 @@ from typing import Protocol
 
 from hivemark.api.link import OfferedModel
 from hivemark.hive.request import EffectiveRequest
+from hivemark.protocol.answers import ToolCallDelta
 from hivemark.protocol.receipt import Engine as EngineRef
 from hivemark.protocol.receipt import Model as ModelRef
 from hivemark.protocol.receipt import Usage
@@ -14,12 +15,18 @@ from hivemark.protocol.receipt import Usage
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of the answer. The last ones carry why it ended and what was counted."""
+    """A piece of the answer. The last ones carry why it ended and what was counted.
+
+    `raw` is what the engine sent for it, for the client of a call: an event of its stream, or its whole
+    answer. Empty where the client gets nothing of it.
+    """
 
     text: str = ""
     token_ids: tuple[int, ...] | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    raw: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,8 @@ class Session(Protocol):
     @property
     def facts(self) -> EngineFacts: ...
 
-    def chat(self, request: EffectiveRequest) -> AsyncGenerator[Chunk, None]:
-        """The answer; raises `EngineFailure`. Closing the iterator ends the generation."""
+    def answer(self, request: EffectiveRequest) -> AsyncGenerator[Chunk, None]:
+        """The answer to a question or a call; raises `EngineFailure`. Closing it ends the generation."""
         ...
 
 

@@ -34,7 +34,7 @@ class NoopEngine:
     async def session(self) -> AsyncIterator["NoopEngine"]:
         yield self
 
-    async def chat(self, request: EffectiveRequest) -> AsyncGenerator[Chunk, None]:
+    async def answer(self, request: EffectiveRequest) -> AsyncGenerator[Chunk, None]:
         assert request.model is None
         yield Chunk(token_ids=(), finish_reason="stop")
 

@@ -17,6 +17,7 @@ from hivemark.coordinator.loops.sequencer import Sequencer
 from hivemark.coordinator.metrics import Metrics
 from hivemark.coordinator.service.access import Reader
 from hivemark.coordinator.service.assembly import Rules, Services, build_services
+from hivemark.coordinator.service.calls import CallRules
 from hivemark.coordinator.service.hints import NoHints
 from hivemark.coordinator.service.identity import Identity
 from hivemark.coordinator.service.lease import LeaseRules
@@ -56,6 +57,7 @@ _RULES: Final = Rules(
     lease=LeaseRules(
         lease_ttl_s=LEASE_TTL_S, heartbeat_s=HEARTBEAT_S, first_token_timeout_s=60, stall_timeout_s=60
     ),
+    calls=CallRules(queue_timeout_s=60, total_timeout_s=600),
     grant_micro=1_000 * MICRO_PER_CREDIT,
 )
 
@@ -107,6 +109,7 @@ class SimulatedCoordinator:
             random=self._random.randbytes,
             hints=NoHints(),
             metrics=self._metrics,
+            run=f"run-{self._life}",
         )
         self.up_since_ms = self._world.clock.mono_ms()
         sequencer = self._sequencer(store)
