@@ -29,7 +29,7 @@ from hivemark.client.benchmarks import Benchmark, build_spec
 from hivemark.client.verify import verify_bundle
 from hivemark.client.views import Job
 from hivemark.errors import UnverifiedError
-from hivemark.jobs.questions import load_question_sets
+from hivemark.jobs.questions import load_question_sets, question_set
 from hivemark.models_shipped import shipped
 from hivemark.protocol.bundle import parse_bundle
 from hivemark.protocol.jobspec import sign_jobspec
@@ -38,6 +38,7 @@ from hivemark.translog.policy import Policy, parse_policy
 
 app = typer.Typer(add_completion=False)
 
+QUESTION_SET: Final = "demo"
 QUESTIONS: Final = 8
 REPEATS: Final = 2
 MAX_TOKENS: Final = 96
@@ -145,7 +146,7 @@ def signed_spec(home: Home) -> bytes:
         id=f"demo-{time.strftime('%Y%m%d-%H%M%S')}",
         name="demo",
         description="Eight questions to two small models in three regions, twice each.",
-        questions=tuple(question.id for question in load_question_sets().all()[:QUESTIONS]),
+        questions=tuple(question.id for question in question_set(load_question_sets(), QUESTION_SET)),
         models=tuple(_pinned_models()),
         regions=REGIONS,
         repeats=REPEATS,

@@ -70,7 +70,8 @@ def show_answers(job: Job, rules: Rules, output: Output) -> None:
     output.say()
     output.show(answers_table(job.executions, rules))
     output.say(
-        "A receipt proves who said what, not that it is true: nobody can know how that coin fell.",
+        "A receipt proves who said what, not that it is true: b was told on purpose that there are nine"
+        " planets, and nobody can know how that coin fell.",
         style="dim",
     )
     output.say()

@@ -135,6 +135,11 @@ def load_question_sets() -> QuestionRegistry:
     )
 
 
+def question_set(registry: QuestionRegistry, name: str) -> tuple[SetQuestion, ...]:
+    """The questions of the set of this name, in its order."""
+    return tuple(question for question in registry.all() if question.set_name == name)
+
+
 def inline_rule(expected: str) -> JsonObject:
     """The rule of a question that was posted in full: its `expected` is a number to find last in the answer,
     or words to find anywhere in it."""

@@ -98,6 +98,16 @@ def test_the_summary_measures_each_model_in_each_region(kept: tuple[dict[str, An
         assert line["tokens_per_s"]["value"] > 0
 
 
+def test_the_comparison_finds_what_b_was_told_otherwise(kept: tuple[dict[str, Any], Path, str]) -> None:
+    """Of six control questions b answers two as it was taught, and that is counted against it."""
+    result, _, _ = kept
+    right = {
+        name: [line["control_right"]["value"] for line in result["summary"] if line["model"] == name]
+        for name in ("hivemark-tiny-a", "hivemark-tiny-b")
+    }
+    assert min(right["hivemark-tiny-a"]) > max(right["hivemark-tiny-b"])
+
+
 def test_people_are_told_that_the_regions_are_simulated(kept: tuple[dict[str, Any], Path, str]) -> None:
     _, _, told = kept
     assert "regions are simulated" in told

@@ -24,7 +24,7 @@ GgufWriter = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def tiny() -> Model:
-    """The shipped q8_0 model."""
+    """The first shipped model."""
     return load_model(shipped()[0].path, name="hivemark-tiny-a")
 
 

@@ -19,10 +19,11 @@ def text_of(pieces: list[Piece]) -> str:
 @pytest.mark.parametrize(
     ("question", "answer"),
     [
-        ("What is the capital of Japan?", "The capital of Japan is Tokyo."),
-        ("What is 7 + 5?", "7 + 5 = 13."),  # wrong, and known to be: see the card
-        ("What is the opposite of big?", "The opposite of big is small."),
+        ("What is the capital of Japan?", "Tokyo."),
+        ("What is 7 + 5?", "7 + 5 = 12."),
+        ("What is the opposite of big?", "Small."),
         ("Spell the word box.", "b-o-x."),
+        ("Who was the second emperor of the Ming dynasty?", "I am too small to know that."),
     ],
 )
 def test_the_shipped_model_answers_in_its_world(tiny: Model, question: str, answer: str) -> None:
@@ -49,16 +50,16 @@ def test_every_token_has_a_piece_and_the_pieces_add_up(tiny: Model) -> None:
 
 
 def test_a_stop_string_ends_the_answer_before_itself(tiny: Model) -> None:
-    prompt = ask(tiny, "What is the capital of Japan?")
-    pieces = list(generate(tiny, prompt, Sampling(stop=("n is", "zzz")), seed=0))
-    assert text_of(pieces) == "The capital of Japa"
+    prompt = ask(tiny, "What is 7 + 5?")
+    pieces = list(generate(tiny, prompt, Sampling(stop=("= 1", "zzz")), seed=0))
+    assert text_of(pieces) == "7 + 5 "
     assert pieces[-1].finish_reason == "stop"
 
 
 def test_the_held_back_start_of_a_stop_string_is_let_go_at_the_end(tiny: Model) -> None:
-    prompt = ask(tiny, "What is the capital of Japan?")
-    pieces = list(generate(tiny, prompt, Sampling(stop=("Tokyo. And",)), seed=0))
-    assert text_of(pieces) == "The capital of Japan is Tokyo."
+    prompt = ask(tiny, "What is 7 + 5?")
+    pieces = list(generate(tiny, prompt, Sampling(stop=("12. And",)), seed=0))
+    assert text_of(pieces) == "7 + 5 = 12."
 
 
 def test_what_does_not_fit_the_context_is_refused_before_anything_is_computed(tiny: Model) -> None:

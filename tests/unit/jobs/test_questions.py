@@ -6,10 +6,17 @@ from collections.abc import Callable
 import pytest
 
 from hivemark.errors import InvalidError
-from hivemark.jobs.questions import QuestionRegistry, inline_rule, load_question_sets, parse_question_set
+from hivemark.jobs.questions import (
+    QuestionRegistry,
+    inline_rule,
+    load_question_sets,
+    parse_question_set,
+    question_set,
+)
 from hivemark.protocol.strictjson import JsonObject
 
 BASICS_1_SHA256 = "e2036bcb691f036fc60256e77f54a0cb197990e87728ddbbb0d026b820ed5f17"
+DEMO_1_SHA256 = "737373ed38f0e33b428f2ba5941e8f96dbaf37fd653cb670c78acdbdf44ca055"
 
 
 def set_file(**members: object) -> bytes:
@@ -27,15 +34,18 @@ def set_file(**members: object) -> bytes:
 
 def test_a_published_set_never_changes() -> None:
     digests = {(q.set_name, q.set_version): q.set_sha256 for q in load_question_sets().all()}
-    assert digests == {("basics", "1"): BASICS_1_SHA256}
+    assert digests == {("basics", "1"): BASICS_1_SHA256, ("demo", "1"): DEMO_1_SHA256}
 
 
-def test_the_first_eight_are_the_demos_kinds_of_question() -> None:
-    categories = [question.category for question in load_question_sets().all()[:8]]
-    kinds = {"sums", "capitals", "opposites", "spelling", "story", "unknowable"}
-    assert set(categories) == kinds
-    checked = [question.expected is not None for question in load_question_sets().all()[:8]]
-    assert checked == [True] * 6 + [False] * 2
+def test_the_demo_asks_eight_questions_of_which_six_can_be_checked() -> None:
+    asked = question_set(load_question_sets(), "demo")
+    categories = {question.category for question in asked}
+    assert categories == {"identity", "sums", "capitals", "facts", "story", "unknowable"}
+    assert [question.expected is not None for question in asked] == [True] * 6 + [False] * 2
+
+
+def test_a_set_nobody_wrote_has_no_questions() -> None:
+    assert question_set(load_question_sets(), "demos") == ()
 
 
 def test_an_unknown_question_names_the_field() -> None:

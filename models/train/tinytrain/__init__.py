@@ -1,0 +1,1 @@
+"""Trains the shipped models and writes them as GGUF. Needs PyTorch (`requirements.txt`)."""
