@@ -32,6 +32,7 @@ COMMANDS: Final = (
     CommandEntry("logs", SERVE, "Show or follow the logs of what runs here."),
     CommandEntry("down", SERVE, "Stop what `up` and `join` started here."),
     CommandEntry("join", SERVE, "Let this machine work for a coordinator, by its join link."),
+    CommandEntry("chat", WORK, "Talk to the models of all hives, with a receipt for every answer."),
     CommandEntry("run", WORK, "Sign a job, submit it, watch it, and verify its receipts."),
     CommandEntry("jobs", WORK, "List, show, watch and cancel jobs; download their receipts.", is_group=True),
     CommandEntry("models", WORK, "Which models the hives offer, pinned by digest."),

@@ -29,6 +29,16 @@ class Home:
         return self.keys / "account.key"
 
     @property
+    def api_key(self) -> Path:
+        """With which programs of this home call the OpenAI surface; mode 0600."""
+        return self.root / "api-key"
+
+    @property
+    def chat_history(self) -> Path:
+        """What was typed into `hivemark chat`; mode 0600."""
+        return self.root / "chat-history"
+
+    @property
     def policy(self) -> Path:
         """Whom a verification here trusts; written once."""
         return self.root / "policy"
