@@ -14,6 +14,7 @@ from hivemark.cli.chat_commands import Commands
 from hivemark.cli.chat_loop import Table, talk_until_left
 from hivemark.cli.chat_prompt import Prompt
 from hivemark.cli.chat_turns import Conversation
+from hivemark.cli.completing import complete_model
 from hivemark.cli.exits import EXIT_USAGE, fail
 from hivemark.cli.home import Home
 from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption
@@ -58,7 +59,13 @@ def chat(
         typer.Argument(help="Ask this and leave; - stands for standard input. Without: a conversation."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="As `hivemark models` lists; default: the first.")
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="As `hivemark models` lists; default: the first.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="Said before everything.")] = None,
     temperature: Annotated[float | None, typer.Option("--temperature", "-t", min=0, max=2)] = None,

@@ -40,5 +40,6 @@ COMMANDS: Final = (
     CommandEntry("verify", TRUST, "Check receipts and signed jobs offline, from files alone."),
     CommandEntry("keys", TRUST, "Make, show and trust keys; sign and verify jobs.", is_group=True),
     CommandEntry("fsck", CARE, "Replay the log and the book and compare them with the database."),
+    CommandEntry("completion", CARE, "Teach your shell to complete commands, options and models."),
     CommandEntry("doctor", CARE, "Find out why something does not work here."),
 )

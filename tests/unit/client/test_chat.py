@@ -77,7 +77,7 @@ def test_a_stream_without_its_end_is_broken(end: int) -> None:
         ({"type": "server_error", "param": None, "code": "hive_lost"}, UnavailableError, "hive_lost"),
         ({"type": "insufficient_quota", "code": None}, PaymentRequiredError, "insufficient_quota"),
         ({"type": "x", "code": "insufficient_quota"}, PaymentRequiredError, "insufficient_quota"),
-        ({"type": "authentication_error", "code": "api_key_revoked"}, UnauthenticatedError, "api_key_revoked"),
+        ({"type": "authentication_error", "code": "key_revoked"}, UnauthenticatedError, "key_revoked"),
         ({"message": 7, "type": ["x"]}, UnavailableError, "unavailable"),
         ("as Ollama says it", UnavailableError, "unavailable"),
     ],
