@@ -334,8 +334,9 @@ async function verifyBundle(bytes, policy, sets = new Map()) {
   requireMembers(bundle, ["bundle", "spec", "entry", "entry_salt", "proof", "disclosed"], "bundle");
   require_(bundle.bundle === "hivemark.dev/bundle/v1", "bundle: version");
   require_(typeof bundle.proof === "string", "bundle: proof");
-  requireMembers(bundle.disclosed, Object.keys(DISCLOSED), "disclosed");
-  for (const [name, content] of Object.entries(DISCLOSED))
+  const parts = { ...DISCLOSED, ...("delivered" in bundle.disclosed ? { delivered: "text" } : {}) };
+  requireMembers(bundle.disclosed, Object.keys(parts), "disclosed");
+  for (const [name, content] of Object.entries(parts))
     if (bundle.disclosed[name] !== null) requireMembers(bundle.disclosed[name], [content, "salt"], `disclosed.${name}`);
   const entryBytes = unbase64(bundle.entry);
   const entry = parseCanonical(entryBytes); // 2.1
@@ -385,10 +386,13 @@ async function requireSpec(raw, acceptance, receipt) {
   require_(!deny.includes(hive) && (allow.length === 0 || allow.includes(hive)), "spec: provider");
   if (receipt === null) return value;
   const named = (list, member) => (list ?? []).map((item) => (typeof item === "string" ? { [member]: item } : item));
+  const benchmark = value.benchmark.name ?? value.benchmark;
+  require_((benchmark === "openai") === (value.request !== undefined), "spec: request");
   if (receipt.question !== null) {
+    require_(benchmark !== "openai", "spec: a question in a call");
     const asked = named(value.questions, "id").find((question) => question.id === receipt.question.id);
     require_(asked && (asked.text == null) === (receipt.question.set_sha256 !== null), "spec: question");
-  } else require_((value.benchmark.name ?? value.benchmark) === "noop", "spec: no question");
+  } else require_(["noop", "openai"].includes(benchmark), "spec: no question");
   if (receipt.model !== null) {
     const asked = named(value.models, "name").find((model) => model.name === receipt.model.name);
     require_(asked && (asked.digest ?? receipt.model.weights_sha256) === receipt.model.weights_sha256, "spec: model");
@@ -421,15 +425,20 @@ function requireWords(spec, asked, messages, sets) {
   return "compared";
 }
 async function requireDisclosed(disclosed, spec, acceptance, receipt, sets) {
-  const { request, output, token_ids: tokenIds } = disclosed;
+  const { request, output, token_ids: tokenIds, delivered } = disclosed;
   require_(receipt !== null || (!request && !output && !tokenIds), "disclosed: nothing commits to it");
   const require = async (commitment, shown, content) =>
     require_(commitment === (await commit(unbase64(shown.salt, 32), content)), "disclosed: other bytes");
-  if (request) await require(receipt.commitments.request, request, canonical(request.value));
+  if (delivered) await requireGiven(delivered, output, acceptance, receipt);
+  // Of a call the body is with whoever asked: the rest of its request stands there for him to fill in.
+  const isShown = request && request.value !== null && (!request.value.call || "body" in request.value.call);
+  if (isShown) await require(receipt.commitments.request, request, canonical(request.value));
   let question = "not disclosed";
-  if (request) question = requireWords(spec, receipt.question, request.value?.messages ?? null, sets);
-  if (tokenIds) await require(receipt.commitments.token_ids, tokenIds, canonical(tokenIds.value));
-  if (!output) return question;
+  if (isShown && request.value.call) await requireCall(request.value, spec, receipt);
+  else if (isShown) question = requireWords(spec, receipt.question, request.value?.messages ?? null, sets);
+  if (tokenIds && tokenIds.value !== null)
+    await require(receipt.commitments.token_ids, tokenIds, canonical(tokenIds.value));
+  if (!output || output.text === null) return question;
   const text = utf8.encode(output.text);
   await require(receipt.commitments.output, output, text);
   for (const prefix of receipt.commitments.prefixes) {
@@ -439,6 +448,28 @@ async function requireDisclosed(disclosed, spec, acceptance, receipt, sets) {
   if (acceptance.outcome === "accepted" && acceptance.delivered !== null)
     require_(acceptance.delivered.bytes === text.length, "disclosed: length");
   return question;
+}
+
+// Spec/jobspec 6: the body is the one that the signer committed to.
+async function requireCall({ call, model, seed }, spec, receipt) {
+  require_(receipt.model?.name === model?.name && receipt.seed === seed, "disclosed: another model or seed");
+  if (!spec) return;
+  require_(spec.request?.endpoint === call.endpoint, "disclosed: another endpoint");
+  const commitment = await commit(unbase64(call.salt, 32), canonical(call.body));
+  require_(commitment === spec.request.commitment, "disclosed: another body");
+}
+// Spec/verify 2.9: of an answer that was cut off, what the client was given.
+async function requireGiven(given, output, acceptance, receipt) {
+  require_(acceptance.outcome === "cut" && acceptance.delivered !== null, "delivered: nothing commits to it");
+  if (given.text === null) return;
+  const text = utf8.encode(given.text);
+  require_(acceptance.delivered.bytes === text.length, "delivered: length");
+  require_(acceptance.delivered.commitment === (await commit(unbase64(given.salt, 32), text)), "delivered: bytes");
+  if (receipt === null || !output) return;
+  for (const prefix of receipt.commitments.prefixes.filter(({ bytes }) => bytes <= text.length)) {
+    const commitment = await commit(unbase64(output.salt, 32), text.slice(0, prefix.bytes));
+    require_(prefix.commitment === commitment, "delivered: prefix");
+  }
 }
 
 // The vectors.

@@ -43,6 +43,7 @@ def load(name: str) -> ModuleType:
 
 
 chain = load("chain")
+calls = load("calls")
 edwards = load("edwards")
 
 
@@ -691,6 +692,8 @@ def bundle_vectors() -> dict:
             "spec_invalid",
         ),
     }
+    good_calls, forged_calls = calls.vectors(chain)
+    forged |= forged_calls
     return {
         "policy": policy.encode_policy(good.policy).decode(),
         "question_sets": [question_set.decode()],
@@ -702,7 +705,8 @@ def bundle_vectors() -> dict:
                 ("lost", lost),
                 ("a published question", of_a_set),
             )
-        ],
+        ]
+        + [{"why": why, "bundle": encode_bundle(item)} for why, item in good_calls.items()],
         "forged": [
             {"why": why, "bundle": encode_bundle(item), "code": code} for why, (item, code) in forged.items()
         ],

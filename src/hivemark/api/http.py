@@ -4,7 +4,7 @@ Times are RFC 3339 in UTC, money is credits as decimal text, digests are lower-c
 be known is null. The agent on a hive does not import this module (it would bring pydantic).
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -252,9 +252,11 @@ class HivesBody(Body):
 
 
 class JoinLinkPost(Post):
-    """How long the link may be used, once."""
+    """How long the link may be used, once; `local`: on this machine; `host`: another name for this one."""
 
     ttl_s: float = Field(default=3600, gt=0, le=2_592_000, strict=False)
+    local: bool = False
+    host: Annotated[str, Field(pattern=r"^([A-Za-z0-9.-]{1,253}|[0-9A-Fa-f:.]{2,45})$")] | None = None
 
 
 class JoinLinkBody(Body):

@@ -1,7 +1,8 @@
 """The join link: the one line by which a machine finds and recognises a network (docs/spec/link 1).
 
-`hivemark://HOST:PORT/join?t=<token>&k=<fingerprint>&n=<network>[&tls=1]`: where the coordinator is, a one-off
-token that admits one hive, and the fingerprint of the service key that has to answer there.
+`hivemark://HOST:PORT/join?t=<token>&k=<fingerprint>&n=<network>[&c=<fingerprint>|&tls=1]`: where the
+coordinator is, a one-off token that admits one hive, and the fingerprints of the service key that has to
+answer there and of the certificate authority that has to vouch for the connection.
 """
 
 import base64
@@ -32,6 +33,8 @@ class JoinLink:
     service_key_sha256: bytes
     network: str
     tls: bool = False
+    authority_sha256: bytes | None = None
+    """The coordinator's own certificate authority; None with `tls` means that the system's trust decides."""
 
     @property
     def base_url(self) -> str:
@@ -41,7 +44,16 @@ class JoinLink:
     @property
     def fingerprint(self) -> str:
         """The service key's fingerprint as it is shown to people."""
-        return "SHA256:" + base64.b64encode(self.service_key_sha256).decode("ascii").rstrip("=")
+        return show_fingerprint(self.service_key_sha256)
+
+    def require_authority(self, der: bytes) -> None:
+        """1.5: raises `UnverifiedError` unless this certificate is the authority the link was made for."""
+        if hashlib.sha256(der).digest() != self.authority_sha256:
+            raise UnverifiedError(
+                "the coordinator shows another certificate authority than the join link names",
+                code="authority_mismatch",
+                hint="ask for a new join link over a channel you trust; the token of this one was not sent",
+            )
 
     def require_service_key(self, raw: bytes) -> None:
         """1.4: raises `UnverifiedError` unless this is the key the link was made for."""
@@ -49,14 +61,16 @@ class JoinLink:
             raise UnverifiedError(
                 "the coordinator answered with another service key than the join link names",
                 code="service_key_mismatch",
-                hint="ask for a new join link over a channel you trust; do not go on with this one",
+                hint="ask for a new join link over a channel you trust; the token of this one was not sent",
             )
 
 
 def encode_join_link(link: JoinLink) -> str:
     """The one text form of a link."""
     members = {"t": link.token, "k": _encode_digest(link.service_key_sha256), "n": link.network}
-    if link.tls:
+    if link.authority_sha256 is not None:
+        members["c"] = _encode_digest(link.authority_sha256)
+    elif link.tls:
         members["tls"] = "1"
     return f"{SCHEME}://{_netloc(link.host, link.port)}/join?{urlencode(members)}"
 
@@ -85,11 +99,12 @@ def parse_join_link(text: str) -> JoinLink:
         host=host,
         port=port,
         token=_require(_TOKEN, members["t"], "t"),
-        service_key_sha256=_decode_digest(members["k"]),
+        service_key_sha256=_decode_digest(members["k"], "k"),
         network=_require(_NETWORK, members["n"], "n"),
-        tls=members.get("tls", "0") == "1",
+        tls="c" in members or members.get("tls") == "1",
+        authority_sha256=_decode_digest(members["c"], "c") if "c" in members else None,
     )
-    if encode_join_link(link) != text.replace("&tls=0", ""):
+    if encode_join_link(link) != text:
         raise _malformed("it is not in the form it is made in")
     require_private_transport(link.host, tls=link.tls)
     return link
@@ -101,7 +116,7 @@ def require_private_transport(host: str, *, tls: bool) -> None:
         raise ForbiddenError(
             f"{host} is another machine and the link has no TLS",
             code="tls_required",
-            hint="serve the coordinator by https and make a new join link there",
+            hint="on the coordinator's machine: hivemark up --listen 0.0.0.0:8090, then a new join link",
         )
 
 
@@ -113,6 +128,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def show_fingerprint(digest: bytes) -> str:
+    """A SHA-256 as it is shown to people."""
+    return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
 
 
 def _netloc(host: str, port: int) -> str:
@@ -129,13 +149,13 @@ def _encode_digest(digest: bytes) -> str:
     return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
 
 
-def _decode_digest(text: str) -> bytes:
+def _decode_digest(text: str, name: str) -> bytes:
     try:
         digest = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
-        raise _malformed("the fingerprint is not base64url", field="k") from error
+        raise _malformed("the fingerprint is not base64url", field=name) from error
     if len(digest) != 32:
-        raise _malformed("the fingerprint is not that of a key", field="k")
+        raise _malformed("the fingerprint is not a SHA-256", field=name)
     return digest
 
 

@@ -38,7 +38,7 @@ COMMANDS: Final = (
     CommandEntry(
         "api-keys", WORK, "API keys for OpenAI clients: make, limit, list and revoke them.", is_group=True
     ),
-    CommandEntry("models", WORK, "Which models the hives offer, pinned by digest."),
+    CommandEntry("models", WORK, "Fetch, list, show and remove models; what the hives offer.", is_group=True),
     CommandEntry("hives", WORK, "Which machines work here; links with which more may join.", is_group=True),
     CommandEntry("verify", TRUST, "Check receipts and signed jobs offline, from files alone."),
     CommandEntry("keys", TRUST, "Make, show and trust keys; sign and verify jobs.", is_group=True),

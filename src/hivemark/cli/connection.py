@@ -9,7 +9,9 @@ from hivemark.protocol.keys import PrivateKey
 
 def connect(home: Home, url: str | None) -> HivemarkClient:
     """A client for the coordinator of this home, signing as its account when there is a key."""
-    return HivemarkClient(url or home.coordinator_url(), account_key=account_key_or_none(home))
+    return HivemarkClient(
+        url or home.coordinator_url(), account_key=account_key_or_none(home), authority=home.authority
+    )
 
 
 def account_key(home: Home) -> PrivateKey:

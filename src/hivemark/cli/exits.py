@@ -29,10 +29,10 @@ NEXT_BY_CODE: Final = {
     "key_file_missing": "hivemark keys new",
     "key_not_trusted": "hivemark keys show; then on the coordinator's machine hivemark keys trust PUBLIC_KEY",
     "unknown_api_key": "hivemark api-keys ls --all",
-    "model_not_found": "hivemark models",
-    "no_model_offered": "hivemark status (is a hive linked?), then hivemark models",
+    "model_not_found": "hivemark models ls",
+    "no_model_offered": "hivemark status (is a hive linked?), then hivemark models ls",
     "stream_broken": "ask again (/retry in the chat); hivemark status",
-    "unknown_model": "hivemark models",
+    "unknown_model": "hivemark models ls",
     "unknown_question": "hivemark run --list-questions",
 }
 NEXT_BY_KIND: Final = {

@@ -63,6 +63,16 @@ class Home:
         """The home of the hive that works on this machine."""
         return self.root / "hive"
 
+    @property
+    def authority(self) -> Path:
+        """The certificate authority of the coordinator: its own here, or the one pinned by joining."""
+        return self.root / "tls" / "ca.pem"
+
+    @property
+    def models(self) -> Path:
+        """Pulled models; may be a link to a folder on another disk."""
+        return self.root / "models"
+
     def ensure_folders(self) -> None:
         """Make the folders that are missing; the home and its keys are closed to others."""
         for folder in (self.root, self.keys, self.run, self.logs):
@@ -71,6 +81,10 @@ class Home:
     def coordinator_url(self) -> str:
         """`[client] url` of the settings, else the coordinator that runs from this home, else the default."""
         return self._configured_url() or self._running_url() or DEFAULT_URL
+
+    def public_url(self) -> str | None:
+        """Where other machines reach the coordinator that runs from this home; None when they do not."""
+        return self._noted("public_url")
 
     def _configured_url(self) -> str | None:
         try:
@@ -86,9 +100,12 @@ class Home:
 
     def _running_url(self) -> str | None:
         """As the coordinator noted it at its start; after a crash this may point to where nothing answers."""
+        return self._noted("url")
+
+    def _noted(self, name: str) -> str | None:
         try:
             note = msgspec.json.decode((self.run / "coordinator.json").read_bytes())
         except (FileNotFoundError, msgspec.DecodeError):
             return None
-        url = note.get("url") if isinstance(note, dict) else None
+        url = note.get(name) if isinstance(note, dict) else None
         return url if isinstance(url, str) else None

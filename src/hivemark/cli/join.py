@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from hivemark.api.joinlink import JoinLink, parse_join_link
+from hivemark.api.certificates import AUTHORITY_NAME
+from hivemark.api.joinlink import JoinLink, parse_join_link, show_fingerprint
 from hivemark.cli.exits import fail
 from hivemark.cli.home import Home
 from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption
@@ -54,6 +55,7 @@ def join(
         if not is_enrolled(folders):
             joined = enrol(folders.hive, parsed, name=name or machine_name(), region=region, slots=slots)
             _pin_policy(folders, joined.policy)
+            _pin_authority(folders)
         program = hive_program(folders)
         if foreground:
             child = start_child(program, log=None)
@@ -64,6 +66,9 @@ def join(
     if not as_json:
         output.say(f"joined {parsed.network} as {ready['hive']}", style="bold")
         output.say(f"the coordinator proved to have the key {parsed.fingerprint}", style="dim")
+        if parsed.authority_sha256 is not None:
+            shown = show_fingerprint(parsed.authority_sha256)
+            output.say(f"connections are believed only under the authority {shown}", style="dim")
         output.say("next: hivemark logs hive -f, hivemark down")
     output.result({"network": parsed.network, "hive": ready["hive"], "home": str(folders.hive)})
     if foreground:
@@ -89,6 +94,14 @@ def _pin_policy(home: Home, policy: str) -> None:
     """Trusted from now on: the coordinator proved to have the key that the link names. Never overwritten."""
     if not home.policy.exists():
         home.policy.write_text(policy, encoding="utf-8")
+
+
+def _pin_authority(home: Home) -> None:
+    """For this machine's other programs, which may ask the coordinator too. Never overwritten."""
+    pinned = home.hive / AUTHORITY_NAME
+    if pinned.exists() and not home.authority.exists():
+        home.authority.parent.mkdir(mode=0o700, exist_ok=True)
+        home.authority.write_bytes(pinned.read_bytes())
 
 
 def _require_free(home: Home, link: JoinLink) -> None:

@@ -65,7 +65,7 @@ def run(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="As `hivemark models` lists.", autocompletion=complete_model),
+        typer.Option("--model", "-m", help="As `hivemark models ls` lists.", autocompletion=complete_model),
     ] = None,
     region: Annotated[
         list[str] | None, typer.Option("--region", "-r", help="Where to run; default: anywhere, once.")

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from hivemark.api.joinlink import is_loopback
 from hivemark.cli.home import Home
 from hivemark.cli.programs import Child, Program, running, stop_alone
 
@@ -17,15 +18,27 @@ WATCH_EVERY_S: Final = 0.5
 
 
 def coordinator_program(home: Home, *, listen: str | None, database_url: str | None) -> Program:
-    """The coordinator of this home; without `listen` its own settings decide."""
-    arguments: tuple[str, ...] = () if listen is None else ("--listen", listen)
+    """The coordinator of this home; without `listen` its own settings decide.
+
+    An address that others can reach is served by TLS, beside one on this machine for its own programs.
+    """
+    arguments: tuple[str, ...] = ()
+    if listen is not None:
+        host, _, port = listen.rpartition(":")
+        if host and port.isdigit() and not is_loopback(host.strip("[]")):
+            # One port cannot be both: a listener on every address takes the loopback's too.
+            is_everywhere = host in ("0.0.0.0", "[::]") and int(port) != 0
+            local = int(port) + 1 if is_everywhere else int(port)
+            arguments = ("--listen", f"127.0.0.1:{local}", "--listen-tls", listen)
+        else:
+            arguments = ("--listen", listen)
     arguments += () if database_url is None else ("--database-url", database_url)
     return Program(COORDINATOR, "hivemark.coordinator", home.root, arguments)
 
 
 def hive_program(home: Home) -> Program:
-    """The hive of this home; what it offers stands in its own settings."""
-    return Program(HIVE, "hivemark.hive", home.hive)
+    """The hive of this home; it offers what its own settings name and what was pulled."""
+    return Program(HIVE, "hivemark.hive", home.hive, ("--models", str(home.models)))
 
 
 def pid_file(home: Home, name: str) -> Path:

@@ -32,12 +32,16 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command(
-    epilog="Examples: hivemark up · hivemark up --no-hive --listen 127.0.0.1:9090 · hivemark up --foreground"
+    epilog="Examples: hivemark up · hivemark up --listen 0.0.0.0:8090 · hivemark up --no-hive --foreground"
 )
 def up(
     listen: Annotated[
         str | None,
-        typer.Option("--listen", help="HOST:PORT; default 127.0.0.1:8090, port 0 lets the system choose."),
+        typer.Option(
+            "--listen",
+            help="HOST:PORT; default 127.0.0.1:8090. An address that others reach, such as 0.0.0.0:8090, is "
+            "served by TLS; programs of this machine then have one of their own.",
+        ),
     ] = None,
     database_url: Annotated[
         str | None,
@@ -57,8 +61,8 @@ def up(
     """Start a coordinator and a hive in the background; what runs already is left alone.
 
     The first start makes the keys, a policy and an admin token, which is shown once. It listens on this
-    machine only; an address that others can reach needs TLS: `tls_certificate` and `tls_key` in the table
-    `coordinator` of config.toml.
+    machine only; with `--listen 0.0.0.0:8090` other machines may join too: a certificate authority of this
+    home's own is made, and `hivemark hives link` prints the line to paste there.
     """
     folders = Home(home)
     folders.ensure_folders()
@@ -122,7 +126,7 @@ def _ensure_api_key(home: Home, output: Output) -> bool:
 
 async def _join_link(home: Home) -> str:
     async with connect(home, None) as client:
-        return (await client.join_link(ttl_s=300)).link
+        return (await client.join_link(ttl_s=300, local=True)).link
 
 
 def _show_openai(home: Home, output: Output, *, with_token: bool) -> None:
@@ -141,6 +145,8 @@ def _show_coordinator(home: Home, first_start: dict[str, Any] | None, output: Ou
     if output.as_json:
         return
     output.say(f"listening on {home.coordinator_url()}", style="bold")
+    if (public := home.public_url()) is not None:
+        output.say(f"for other machines: {public}   (TLS; its authority: {home.authority})")
     if first_start:
         output.say()
         output.say("made at this first start:")
@@ -161,7 +167,13 @@ def _report(
     url = home.coordinator_url()
     api_key = str(home.api_key) if home.api_key.exists() else None
     output.result(
-        {"url": url, "home": str(home.root), "hive": with_hive, "first_start": first_start}
+        {
+            "url": url,
+            "public_url": home.public_url(),
+            "home": str(home.root),
+            "hive": with_hive,
+            "first_start": first_start,
+        }
         | {"openai_base_url": f"{url}/v1", "api_key_file": api_key}
     )
     if output.as_json:

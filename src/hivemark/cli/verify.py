@@ -10,6 +10,7 @@ from hivemark.cli.home import Home
 from hivemark.cli.options import HOME_DEFAULT, HomeOption, JsonOption, PolicyOption
 from hivemark.cli.output import Output, open_output
 from hivemark.cli.trust import pinned_policy
+from hivemark.client.calltexts import Texts, output_of
 from hivemark.client.verify import DocumentResult, Verdict, exit_code_of, verify_documents
 from hivemark.protocol.bundle import BUNDLE_BYTES_MAX
 
@@ -21,24 +22,37 @@ SHOWN_IN_FULL_MAX: Final = 3
 
 @app.command(
     epilog="Examples: hivemark verify receipts/ · hivemark verify one.json --policy their-policy · "
-    "hivemark verify all.ndjson --json"
+    "hivemark verify all.ndjson --json · hivemark verify chat.json --request body.json --answer answer.json"
 )
 def verify(
     files: Annotated[
         list[Path], typer.Argument(help="Bundles, folders of bundles, NDJSON of bundles, signed JobSpecs.")
     ],
     policy: PolicyOption = None,
+    request: Annotated[
+        Path | None, typer.Option("--request", help="Of one call: the body as you posted it (JSON).")
+    ] = None,
+    answer: Annotated[
+        Path | None,
+        typer.Option("--answer", help="Of one call: what came back: JSON, a saved event stream, or text."),
+    ] = None,
     home: HomeOption = HOME_DEFAULT,
     details: Annotated[bool, typer.Option("--details", "-d", help="Every check of every file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check everything without network or account; keys come from the pinned policy and nowhere else.
 
+    The texts of OpenAI calls are kept by nobody but you: with --request and --answer what you hold is
+    compared with what hive and service signed.
+
     Exit code 3 when a check fails, and also when everything is consistent but no policy says who signed.
     """
     trusted = pinned_policy(Home(home), policy)
     documents = [document for path in files for document in _read(path)]
-    results = verify_documents(documents, trusted)
+    texts = _texts(request, answer)
+    if texts is not None and len(documents) != 1:
+        fail("--request and --answer belong to one bundle", next_command="name one file", code=EXIT_USAGE)
+    results = verify_documents(documents, trusted, texts=texts)
     output = open_output(as_json=as_json)
     if not as_json:
         _show(results, output, details=details or len(results) <= SHOWN_IN_FULL_MAX)
@@ -52,6 +66,16 @@ def verify(
         }
     )
     raise typer.Exit(exit_code_of(results))
+
+
+def _texts(request: Path | None, answer: Path | None) -> Texts | None:
+    if request is None and answer is None:
+        return None
+    try:
+        body = None if request is None else request.read_bytes()
+        return Texts(body=body, output=None if answer is None else output_of(answer.read_bytes()))
+    except OSError as error:
+        fail(f"{error.filename} cannot be read: {error.strerror}", code=EXIT_USAGE)
 
 
 def _read(path: Path) -> list[tuple[str, bytes]]:

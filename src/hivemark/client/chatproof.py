@@ -1,13 +1,12 @@
 """Checking an answer of `/v1` with the texts that its reader holds: the service keeps none."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
+from hivemark.client.calltexts import Texts
 from hivemark.client.verify import Verdict, verify_bundle
-from hivemark.errors import UnverifiedError
-from hivemark.protocol.bundle import Bundle, DisclosedOutput, parse_bundle
+from hivemark.protocol.bundle import Bundle, parse_bundle
 from hivemark.translog.policy import Policy
 
 TextName = Literal["request", "output"]
@@ -31,30 +30,18 @@ class CheckedAnswer:
 
 def verify_answer(raw: bytes, policy: Policy | None, held: HeldTexts) -> CheckedAnswer:
     """As `verify_bundle`, about the texts that the reader holds; raises `UnverifiedError`."""
-    bundle = with_texts(parse_bundle(raw), held)
-    return CheckedAnswer(verify_bundle(bundle, policy), tuple(_hidden(bundle)))
-
-
-def with_texts(bundle: Bundle, held: HeldTexts) -> Bundle:
-    """The bundle with the reader's own answer in place of whatever the server says the answer was.
-
-    A request that the server shows has to put the very messages that were posted, else `UnverifiedError`.
-    """
-    request, output = bundle.disclosed.request, bundle.disclosed.output
-    if request is not None and _messages(request.value) != _messages(json.loads(held.body)):
-        raise UnverifiedError("other messages were put than were posted", code="disclosure_mismatch")
-    if output is None:
-        return bundle
-    shown = replace(bundle.disclosed, output=DisclosedOutput(held.answer, output.salt))
-    return replace(bundle, disclosed=shown)
+    bundle = parse_bundle(raw)
+    missing = tuple(_hidden(bundle))
+    texts = Texts(
+        body=None if "request" in missing else held.body,
+        output=None if "output" in missing else held.answer,
+    )
+    return CheckedAnswer(verify_bundle(bundle, policy, texts=texts), missing)
 
 
 def _hidden(bundle: Bundle) -> Iterator[TextName]:
-    if bundle.disclosed.request is None:
+    shown = bundle.disclosed
+    if shown.request is None:
         yield "request"
-    if bundle.disclosed.output is None:
+    if shown.output is None and shown.delivered is None:
         yield "output"
-
-
-def _messages(value: object) -> object:
-    return value.get("messages") if isinstance(value, dict) else None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -51,9 +52,17 @@ class HivemarkClient:
     """
 
     def __init__(
-        self, base_url: str, *, account_key: PrivateKey | None = None, admin_token: str | None = None
+        self,
+        base_url: str,
+        *,
+        account_key: PrivateKey | None = None,
+        admin_token: str | None = None,
+        authority: Path | None = None,
     ) -> None:
-        self._http = Transport(base_url, account_key=account_key, admin_token=admin_token)
+        """`authority`: the file of the certificate authority that vouches for an https address."""
+        self._http = Transport(
+            base_url, account_key=account_key, admin_token=admin_token, authority=authority
+        )
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -177,10 +186,16 @@ class HivemarkClient:
 
     # ── administration ───────────────────────────────────────────────────────────────────────────
 
-    async def join_link(self, *, ttl_s: int = 3600) -> JoinLink:
-        """A link with which one machine may enrol once within `ttl_s` seconds."""
-        raw = await self._post("/api/v1/hives/join-links", {"ttl_s": ttl_s})
+    async def join_link(self, *, ttl_s: int = 3600, local: bool = False, host: str | None = None) -> JoinLink:
+        """A link with which one machine may enrol once within `ttl_s` seconds: another one, by TLS where the
+        coordinator serves others, or with `local` this one; `host` is another name for its address."""
+        asked = {"ttl_s": ttl_s, "local": local, **({"host": host} if host else {})}
+        raw = await self._post("/api/v1/hives/join-links", asked)
         return decode_answer(raw, JoinLink)
+
+    async def drain_hive(self, hive: str, *, on: bool) -> None:
+        """Give a hive no more work, or work again."""
+        await self._post(f"/api/v1/hives/{hive}/drain", {"on": on})
 
     async def revoke_hive(self, hive: str) -> None:
         """End a hive's membership; what it holds is leased to others, and the log says so."""

@@ -6,16 +6,19 @@ safe is the caller's knowledge.
 """
 
 import secrets
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
 from yarl import URL
 
+from hivemark.api.certificates import certificate_refused, pinned_context
 from hivemark.api.headers import sign_request
 from hivemark.client.problems import error_of
 from hivemark.client.sse import ServerEvent, SseParser
@@ -46,12 +49,14 @@ class Transport:
         *,
         account_key: PrivateKey | None = None,
         admin_token: str | None = None,
+        authority: Path | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.base_url = require_base_url(base_url)
         self._account_key = account_key
         self._admin_token = admin_token
+        self._authority = authority
         self._now_ms = now_ms
         self._random = random
         self._session: aiohttp.ClientSession | None = None
@@ -60,8 +65,15 @@ class Transport:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             auto_decompress=True,
+            connector=aiohttp.TCPConnector(ssl=self._trust()),
         )
         return self
+
+    def _trust(self) -> "ssl.SSLContext | bool":
+        """The pinned authority where there is one, else what the system trusts."""
+        if self._authority is None or not self._authority.exists():
+            return True
+        return pinned_context(self._authority)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -152,6 +164,11 @@ class Transport:
                     retry_after = response.headers.get("Retry-After")
                     raise error_of(response.status, await _read(response), retry_after=retry_after)
                 yield response
+        except aiohttp.ClientConnectorCertificateError as error:
+            inner = error.certificate_error
+            if isinstance(inner, ssl.SSLCertVerificationError):
+                raise certificate_refused(inner) from error
+            raise UnavailableError(str(error), code="connection_broken") from error
         except aiohttp.ClientConnectorError as error:
             raise UnavailableError(
                 f"nothing answers at {self.base_url}",

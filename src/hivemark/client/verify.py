@@ -11,13 +11,21 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
+from hivemark.client.calltexts import Texts, has_body, with_texts
 from hivemark.errors import HivemarkError, UnverifiedError
 from hivemark.jobs.questions import load_question_sets
 from hivemark.jobs.request import messages_of, seeds_of
 from hivemark.protocol.acceptance import Acceptance, parse_acceptance, verify_acceptance
-from hivemark.protocol.bundle import BUNDLE_BYTES_MAX, Bundle, Disclosed, parse_bundle
+from hivemark.protocol.base64strict import decode_base64
+from hivemark.protocol.bundle import (
+    BUNDLE_BYTES_MAX,
+    Bundle,
+    Disclosed,
+    DisclosedRequest,
+    parse_bundle,
+)
 from hivemark.protocol.canonical import encode_canonical
-from hivemark.protocol.commitment import verify_commitment
+from hivemark.protocol.commitment import SALT_BYTES, verify_commitment
 from hivemark.protocol.entry import AttemptEntry, encode_private, parse_entry
 from hivemark.protocol.jobspec import SignedJobSpec, parse_jobspec, verify_jobspec
 from hivemark.protocol.jobspec_members import JobSpec
@@ -96,10 +104,10 @@ class DocumentResult:
 
 
 def verify_documents(
-    documents: Sequence[tuple[str, bytes]], policy: Policy | None
+    documents: Sequence[tuple[str, bytes]], policy: Policy | None, *, texts: Texts | None = None
 ) -> tuple[DocumentResult, ...]:
     """Check each (name, bytes) by itself; one that fails does not keep the others from being checked."""
-    return tuple(_result(name, raw, policy) for name, raw in documents)
+    return tuple(_result(name, raw, policy, texts) for name, raw in documents)
 
 
 def exit_code_of(results: Sequence[DocumentResult]) -> int:
@@ -107,7 +115,7 @@ def exit_code_of(results: Sequence[DocumentResult]) -> int:
     return EXIT_VERIFIED if results and all(r.is_verified for r in results) else EXIT_NOT_VERIFIED
 
 
-def verify_document(raw: bytes, policy: Policy | None) -> Verdict:
+def verify_document(raw: bytes, policy: Policy | None, *, texts: Texts | None = None) -> Verdict:
     """A bundle or a signed JobSpec, told apart by the member `bundle`; raises `UnverifiedError`."""
     with _failing_as("document_malformed"):
         value = parse_json_object(raw, bytes_max=BUNDLE_BYTES_MAX, depth_max=_DEPTH_MAX)
@@ -115,7 +123,7 @@ def verify_document(raw: bytes, policy: Policy | None) -> Verdict:
         return verify_jobspec_file(raw)
     with _failing_as("bundle_malformed"):
         bundle = parse_bundle(raw)
-    return verify_bundle(bundle, policy)
+    return verify_bundle(bundle, policy, texts=texts)
 
 
 def verify_jobspec_file(raw: bytes) -> Verdict:
@@ -126,8 +134,11 @@ def verify_jobspec_file(raw: bytes) -> Verdict:
     return Verdict(kind="jobspec", signers_known=False, checks=tuple(steps.checks))
 
 
-def verify_bundle(bundle: Bundle, policy: Policy | None) -> Verdict:
-    """Spec/verify 2; raises `UnverifiedError` whose code names the first step that failed, nothing else."""
+def verify_bundle(bundle: Bundle, policy: Policy | None, *, texts: Texts | None = None) -> Verdict:
+    """Spec/verify 2; raises `UnverifiedError` whose code names the first step that failed, nothing else.
+
+    `texts`: what the reader of a call holds himself, put where the bundle shows a salt alone.
+    """
     steps = _Steps()
     entry, proof = _parse_entry_and_proof(bundle)  # 2.1
     checkpoint = _verify_inclusion(bundle, proof, steps)  # 2.2
@@ -138,8 +149,12 @@ def verify_bundle(bundle: Bundle, policy: Policy | None) -> Verdict:
         _require_agreement(acceptance, receipt, checkpoint, steps)  # 2.6
     signed = None
     if bundle.spec is not None:
-        signed = _require_spec(bundle.spec, acceptance, receipt, steps)  # 2.7
-    _require_disclosed(bundle, signed, acceptance, receipt, steps)  # 2.8
+        signed = _require_spec(bundle.spec, acceptance, receipt, policy, steps)  # 2.7
+    shown = bundle.disclosed
+    if texts is not None:
+        with _failing_as("texts_unusable"):
+            shown = with_texts(shown, texts, acceptance)
+    _require_disclosed(shown, signed, acceptance, receipt, steps)  # 2.8
     return Verdict(
         kind="bundle",
         signers_known=policy is not None,
@@ -167,9 +182,9 @@ def _failing_as(code: str) -> Iterator[None]:
         raise UnverifiedError(str(error), code=code) from error
 
 
-def _result(name: str, raw: bytes, policy: Policy | None) -> DocumentResult:
+def _result(name: str, raw: bytes, policy: Policy | None, texts: Texts | None) -> DocumentResult:
     try:
-        return DocumentResult(name, verify_document(raw, policy), None)
+        return DocumentResult(name, verify_document(raw, policy, texts=texts), None)
     except UnverifiedError as error:
         return DocumentResult(name, None, error)
 
@@ -258,9 +273,12 @@ def _verify_spec(raw: bytes, steps: _Steps) -> SignedJobSpec:
 
 
 def _require_spec(
-    raw: bytes, acceptance: Acceptance, receipt: Receipt | None, steps: _Steps
+    raw: bytes, acceptance: Acceptance, receipt: Receipt | None, policy: Policy | None, steps: _Steps
 ) -> SignedJobSpec:
     signed = _verify_spec(raw, steps)
+    account = signed.spec.metadata.extra.get("on_behalf_of")
+    if policy is not None and signed.public_key == policy.service_key and account is not None:
+        steps.passed("signer", f"the service signed the request on behalf of {account}")
     if hashlib.sha256(raw).hexdigest() != acceptance.spec.received_sha256:
         raise UnverifiedError("these are not the bytes that were posted", code="spec_mismatch")
     if signed.spec_sha256 != acceptance.spec.sha256:
@@ -268,7 +286,8 @@ def _require_spec(
     _require_admitted(signed.spec, acceptance.hive.id)
     if receipt is not None:
         _require_asked_for(signed.spec, receipt)
-    steps.passed("request", "question, model, sampling, seed, region and hive are among those asked for")
+    named = "question, model" if signed.spec.benchmark.asks_questions else "model"
+    steps.passed("request", f"{named}, sampling, seed, region and hive are among those asked for")
     return signed
 
 
@@ -279,8 +298,10 @@ def _require_admitted(spec: JobSpec, hive: str) -> None:
 
 def _require_asked_for(spec: JobSpec, receipt: Receipt) -> None:
     """Nobody but the signer chooses question, model, sampling, seed and region (spec/verify 2.7)."""
-    if receipt.question is not None:
+    if receipt.question is not None and spec.benchmark.asks_questions:
         _require_question(spec, receipt.question)
+    elif receipt.question is not None:
+        raise UnverifiedError("the receipt names a question, and none was asked", code="spec_mismatch")
     elif spec.benchmark.asks_questions:
         raise UnverifiedError("the receipt names no question", code="spec_mismatch")
     if receipt.model is not None:
@@ -315,25 +336,23 @@ def _regions_of(spec: JobSpec) -> frozenset[str | None]:
 
 
 def _require_disclosed(
-    bundle: Bundle,
+    shown: Disclosed,
     signed: SignedJobSpec | None,
     acceptance: Acceptance,
     receipt: Receipt | None,
     steps: _Steps,
 ) -> None:
-    shown = bundle.disclosed
     if shown == Disclosed():
         return
     if receipt is None and shown != Disclosed(delivered=shown.delivered):
         raise UnverifiedError("no receipt commits to what is disclosed", code="disclosure_mismatch")
+    if shown.delivered is not None:
+        _require_given(shown, acceptance, receipt, steps)
     if receipt is None:
         return
     committed = receipt.commitments
-    if shown.request is not None and shown.request.value is not None:
-        content = encode_canonical(shown.request.value)
-        _require_commitment("request", committed.request, shown.request.salt, content, steps)
-        spec = None if signed is None else signed.spec
-        _require_words(spec, receipt.question, shown.request.value, steps)
+    if shown.request is not None:
+        _require_request(shown.request, signed, receipt, steps)
     if shown.token_ids is not None and shown.token_ids.value is not None:
         content = encode_canonical(list(shown.token_ids.value))
         _require_commitment("token_ids", committed.token_ids, shown.token_ids.salt, content, steps)
@@ -342,6 +361,73 @@ def _require_disclosed(
         _require_commitment("output", committed.output, shown.output.salt, text, steps)
         _require_prefixes(receipt, shown.output.salt, text)
         _require_delivered(acceptance, text)
+    elif shown.output is not None and shown.delivered is None:
+        steps.passed("output", "not shown: whoever asked has it (--answer compares it)")
+
+
+def _require_request(
+    shown: DisclosedRequest, signed: SignedJobSpec | None, receipt: Receipt, steps: _Steps
+) -> None:
+    """What was asked, as far as it is shown, is what hive and signer committed to."""
+    value = shown.value
+    spec = None if signed is None else signed.spec
+    if value is None or not has_body(value):
+        steps.passed("asked", "not shown: whoever asked has it (--request compares it)")
+        return
+    content = encode_canonical(value)
+    _require_commitment("request", receipt.commitments.request, shown.salt, content, steps)
+    if isinstance(value, dict) and "call" in value:
+        _require_call(value, spec, receipt, steps)
+    else:
+        _require_words(spec, receipt.question, value, steps)
+
+
+def _require_call(value: JsonObject, spec: JobSpec | None, receipt: Receipt, steps: _Steps) -> None:
+    """Spec/jobspec 6: the body is the one that the signer committed to."""
+    call, model = value["call"], value.get("model")
+    if not isinstance(call, dict) or not isinstance(salt := call.get("salt"), str):
+        raise UnverifiedError("the disclosed call has another form", code="disclosure_mismatch")
+    named = model.get("name") if isinstance(model, dict) else None
+    if receipt.model is None or named != receipt.model.name or value.get("seed") != receipt.seed:
+        raise UnverifiedError("receipt and request differ in model or seed", code="disclosure_mismatch")
+    if spec is None or spec.request is None:
+        steps.passed("asked", "without the signed request the body was compared with the receipt alone")
+        return
+    if call.get("endpoint") != spec.request.endpoint:
+        raise UnverifiedError("another endpoint was called than signed for", code="spec_mismatch")
+    with _failing_as("spec_mismatch"):
+        verify_commitment(
+            spec.request.commitment,
+            salt=decode_base64(salt, length=SALT_BYTES, field="call.salt"),
+            content=encode_canonical(call.get("body")),
+            code="spec_mismatch",
+        )
+    steps.passed("asked", "the body is the one that was signed for")
+
+
+def _require_given(shown: Disclosed, acceptance: Acceptance, receipt: Receipt | None, steps: _Steps) -> None:
+    """Spec/verify 2.9: of an answer that was cut off, what the client was given."""
+    given, delivered = shown.delivered, acceptance.delivered
+    assert given is not None
+    if acceptance.outcome != "cut" or delivered is None:
+        raise UnverifiedError("nothing commits to what was delivered", code="disclosure_mismatch")
+    if given.text is None:
+        steps.passed("delivered", f"{delivered.bytes} bytes, not shown (--answer compares them)")
+        return
+    text = given.text.encode()
+    if len(text) != delivered.bytes:
+        raise UnverifiedError("not as many bytes as were delivered", code="disclosure_mismatch")
+    verify_commitment(delivered.commitment, salt=given.salt, content=text, code="disclosure_mismatch")
+    if receipt is not None and shown.output is not None:
+        for prefix in receipt.commitments.prefixes:
+            if prefix.bytes <= len(text):
+                verify_commitment(
+                    prefix.commitment,
+                    salt=shown.output.salt,
+                    content=text[: prefix.bytes],
+                    code="disclosure_mismatch",
+                )
+    steps.passed("delivered", f"{len(text)} bytes, as the service signed for, and the hive's prefixes agree")
 
 
 def _require_words(

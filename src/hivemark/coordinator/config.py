@@ -34,6 +34,8 @@ class Settings(BaseModel):
 
     home: Path
     listen: str = "127.0.0.1:8090"
+    listen_tls: str = ""
+    tls_names: Names = ()
     database_url: str = ""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -57,15 +59,24 @@ class Settings(BaseModel):
     @property
     def address(self) -> tuple[str, int]:
         """Host and port to bind; port 0 lets the system choose."""
-        host, _, port = self.listen.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65_535:
-            raise InvalidError(f"{self.listen!r} is not HOST:PORT", code="setting_invalid", field="listen")
-        return host.strip("[]"), int(port)
+        return _parse_address(self.listen, "listen")
+
+    @property
+    def tls_address(self) -> tuple[str, int] | None:
+        """Where others are served by TLS, with a certificate of our own authority; None: nowhere."""
+        return _parse_address(self.listen_tls, "listen_tls") if self.listen_tls else None
 
     @property
     def database(self) -> str:
         """The database URL, by default a SQLite file in the home."""
         return self.database_url or f"sqlite:///{self.home / 'hivemark.db'}"
+
+
+def _parse_address(text: str, field: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65_535:
+        raise InvalidError(f"{text!r} is not HOST:PORT", code="setting_invalid", field=field)
+    return host.strip("[]"), int(port)
 
 
 def load_settings(
@@ -134,5 +145,5 @@ def _require_safe_address(settings: Settings) -> None:
         f"{host} can be reached by others, and there is no TLS",
         code="tls_required",
         field="listen",
-        hint="set tls_certificate and tls_key, or listen on 127.0.0.1",
+        hint="hivemark up --listen serves others by TLS; or set tls_certificate and tls_key",
     )

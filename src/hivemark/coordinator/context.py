@@ -16,6 +16,16 @@ _DRAIN_FACTOR: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
+class PublicAddress:
+    """Where others reach this coordinator by TLS, and the authority that they pin."""
+
+    host: str
+    port: int
+    authority_sha256: bytes
+    authority_pem: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """Shared by all routes of one application; `stopping` is set when the process is to end."""
 
@@ -24,6 +34,7 @@ class Context:
     wakeups: Wakeups
     stopping: asyncio.Event
     tls: bool
+    public: PublicAddress | None = None
 
 
 async def read_body(request: Request, *, bytes_max: int = BYTES_MAX) -> bytes:

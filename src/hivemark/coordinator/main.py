@@ -11,7 +11,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,13 @@ import uvicorn
 import uvloop
 
 from hivemark.api.link import FRAME_BYTES_MAX
+from hivemark.coordinator.authority import (
+    Certificates,
+    addresses,
+    ensure_certificates,
+    is_wildcard,
+    now_utc,
+)
 from hivemark.coordinator.bootstrap import (
     FirstStart,
     Home,
@@ -32,7 +40,7 @@ from hivemark.coordinator.bootstrap import (
 )
 from hivemark.coordinator.clock import now_ms
 from hivemark.coordinator.config import Settings, load_settings
-from hivemark.coordinator.context import Context
+from hivemark.coordinator.context import Context, PublicAddress
 from hivemark.coordinator.gateway.calls import build_call_routes
 from hivemark.coordinator.gateway.pipes import Pipes
 from hivemark.coordinator.gateway.routes import build_link_routes
@@ -77,6 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
             flags.home,
             flags={
                 "listen": flags.listen,
+                "listen_tls": flags.listen_tls,
                 "database_url": flags.database_url,
                 "log_level": flags.log_level,
             },
@@ -92,13 +101,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve(settings: Settings, *, watchdog: bool) -> None:
-    with lock_home(settings.home), _listen(settings) as listener:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(lock_home(settings.home))
         # Listening first: a start that fails for its port has not made the secrets that are shown once.
+        listener = stack.enter_context(_listen(settings.address, settings.listen))
+        others = None
+        if settings.tls_address is not None:
+            others = stack.enter_context(_listen(settings.tls_address, settings.listen_tls))
         home = open_home(settings, now_ms=now_ms(), random=os.urandom)
-        await _serve_home(settings, home, listener, watchdog)
+        await _serve_home(settings, home, Doors(listener, others), watchdog)
 
 
-async def _serve_home(settings: Settings, home: Home, listener: socket.socket, watchdog: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The listeners: for this machine, and for others by TLS."""
+
+    local: socket.socket
+    others: socket.socket | None
+
+
+async def _serve_home(settings: Settings, home: Home, doors: Doors, watchdog: bool) -> None:
     started_ms = now_ms()
     store = open_store(settings.database, network=home.identity.network)
     wakeups = Wakeups(asyncio.get_running_loop())
@@ -107,6 +129,7 @@ async def _serve_home(settings: Settings, home: Home, listener: socket.socket, w
         trust_first_keys(home, store, settings, now_ms=started_ms)
         close_stale_sessions(store, now_ms=started_ms)
         tiles = FolderTileStore(settings.home / "log")
+        certificates = _certificates(settings, doors)
         services = _services(settings, home, store, tiles, wakeups)
         context = Context(
             services=services,
@@ -114,33 +137,53 @@ async def _serve_home(settings: Settings, home: Home, listener: socket.socket, w
             wakeups=wakeups,
             stopping=asyncio.Event(),
             tls=settings.tls_certificate is not None,
+            public=None if certificates is None else _public(settings, doors, certificates),
         )
         _stop_on_signals(context, watchdog=watchdog)
-        await _run(settings, home, context, listener, _loops(services, store, tiles))
+        await _run(settings, home, context, doors, certificates, _loops(services, store, tiles))
     finally:
         pool.close()
         store.close()
 
 
+def _certificates(settings: Settings, doors: Doors) -> Certificates | None:
+    if doors.others is None or settings.tls_address is None:
+        return None
+    made = ensure_certificates(settings.home, settings.tls_address[0], settings.tls_names, now=now_utc())
+    event = "certificate_made" if made.renewed else "certificate_stands"
+    _log.info(event, expires=made.expires.date().isoformat())
+    return made
+
+
+def _public(settings: Settings, doors: Doors, certificates: Certificates) -> PublicAddress:
+    """A listener on every address is reached by the first of them that others may use."""
+    assert doors.others is not None and settings.tls_address is not None
+    host, port = settings.tls_address[0], doors.others.getsockname()[1]
+    if is_wildcard(host):
+        host = (*settings.tls_names, *addresses(), "127.0.0.1")[0]
+    return PublicAddress(
+        host=host,
+        port=port,
+        authority_sha256=certificates.authority_sha256,
+        authority_pem=certificates.authority.read_bytes(),
+    )
+
+
 async def _run(
-    settings: Settings, home: Home, context: Context, listener: socket.socket, loops: list[Loop]
+    settings: Settings,
+    home: Home,
+    context: Context,
+    doors: Doors,
+    certificates: Certificates | None,
+    loops: list[Loop],
 ) -> None:
     pipes = Pipes()
     gateway = [*build_link_routes(context, pipes, random=os.urandom), *build_call_routes(context, pipes)]
     app = Front(context, gateway, random=os.urandom)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws_ping_interval=None,  # the link has heartbeats of its own
-            ws_max_size=FRAME_BYTES_MAX,
-            timeout_graceful_shutdown=STOP_WITHIN_S,
-            ssl_certfile=settings.tls_certificate,
-            ssl_keyfile=settings.tls_key,
-        )
-    )
+    server = _Server(_http(app, certificate=settings.tls_certificate, key=settings.tls_key))
+    servers = [server]
+    if certificates is not None:
+        servers.append(_Server(_http(app, certificate=certificates.certificate, key=certificates.key)))
     async with asyncio.TaskGroup() as tasks:
         for loop in loops:
             runner = LoopRunner(
@@ -152,10 +195,26 @@ async def _run(
             )
             tasks.create_task(runner.run(), name=loop.name)
         tasks.create_task(pipes.keep_ticking(context.stopping), name="calls")
-        serving = tasks.create_task(server.serve([listener]), name="http")
-        tasks.create_task(_stop_server(server, context), name="stop")
-        await _announce_when_ready(server, serving, home, context, listener)
+        serving = tasks.create_task(server.serve([doors.local]), name="http")
+        if doors.others is not None:
+            tasks.create_task(servers[-1].serve([doors.others]), name="https")
+        tasks.create_task(_stop_servers(servers, context), name="stop")
+        await _announce_when_ready(servers, serving, home, context, doors.local)
     (home.path / READY_FILE).unlink(missing_ok=True)
+
+
+def _http(app: Front, *, certificate: Path | None, key: Path | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws_ping_interval=None,  # the link has heartbeats of its own
+        ws_max_size=FRAME_BYTES_MAX,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -167,20 +226,21 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _stop_server(server: uvicorn.Server, context: Context) -> None:
+async def _stop_servers(servers: Sequence[uvicorn.Server], context: Context) -> None:
     await context.stopping.wait()
     context.wakeups.wake_all()
-    server.should_exit = True
+    for server in servers:
+        server.should_exit = True
 
 
 async def _announce_when_ready(
-    server: uvicorn.Server,
+    servers: Sequence[uvicorn.Server],
     serving: asyncio.Task[None],
     home: Home,
     context: Context,
     listener: socket.socket,
 ) -> None:
-    while not server.started and not serving.done():
+    while not all(server.started for server in servers) and not serving.done():
         await asyncio.sleep(0.005)
     if serving.done():
         context.stopping.set()
@@ -194,6 +254,9 @@ async def _announce_when_ready(
         "network": home.identity.network,
         "pid": os.getpid(),
     }
+    if context.public is not None:
+        name = f"[{context.public.host}]" if ":" in context.public.host else context.public.host
+        ready["public_url"] = f"https://{name}:{context.public.port}"
     (home.path / "run").mkdir(mode=0o700, exist_ok=True)
     write_durably(home.path / READY_FILE, json.dumps(ready).encode() + b"\n")
     _log.info("ready", url=ready["url"], network=ready["network"])
@@ -278,18 +341,18 @@ def _note_sequencer(health: Health, failure: Exception | None) -> None:
     health.note("log", None if is_of_database else failure)
 
 
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.address[0] else socket.AF_INET
+def _listen(address: tuple[str, int], name: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     # The third argument matters: asyncio turns Nagle's delay off only on sockets that say TCP.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(settings.address)
+        listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise UnavailableError(
-            f"cannot listen on {settings.listen}: {error.strerror}",
+            f"cannot listen on {name}: {error.strerror}",
             code="address_unavailable",
             hint="is another coordinator running? choose another address with --listen",
         ) from error
@@ -315,6 +378,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="hivemark.coordinator", description="The coordinator of a network.")
     parser.add_argument("--home", type=Path, required=True, help="folder of keys, database, log and texts")
     parser.add_argument("--listen", help="HOST:PORT (default 127.0.0.1:8090; port 0: the system chooses)")
+    parser.add_argument("--listen-tls", help="HOST:PORT for other machines, by TLS (default: none)")
     parser.add_argument(
         "--database-url", help="sqlite:///PATH or postgresql://… (default: a file in the home)"
     )

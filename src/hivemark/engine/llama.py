@@ -11,9 +11,10 @@ from typing import Final
 
 import numpy as np
 
-from hivemark.engine.gguf import GgufHead, TensorInfo, Value
 from hivemark.engine.tensors import Floats, dequantise_into
 from hivemark.errors import CancelledError, InvalidError
+from hivemark.gguf.head import GgufHead, TensorInfo, Value
+from hivemark.gguf.reference import require_reference
 
 LAYERS_MAX: Final = 1024
 CACHE_TOKENS_FIRST: Final = 128
@@ -40,14 +41,7 @@ class LlamaShape:
     def from_metadata(cls, head: GgufHead) -> "LlamaShape":
         """Read the shape; refuse other architectures and variants this forward pass does not compute."""
         metadata = head.metadata
-        architecture = metadata.get("general.architecture")
-        if architecture != "llama":
-            raise InvalidError(
-                f"the architecture is {architecture!r}; this engine computes llama",
-                code="architecture_unsupported",
-                field="general.architecture",
-            )
-        _require_plain(metadata)
+        require_reference(head)
         width = _count(metadata, "llama.embedding_length")
         heads = _count(metadata, "llama.attention.head_count")
         head_width = _count(metadata, "llama.attention.key_length", default=width // heads)
@@ -306,23 +300,6 @@ def _causal_mask(start: int, end: int) -> Floats:
 
 def _empty_cache(shape: LlamaShape, tokens: int) -> Floats:
     return np.empty((shape.layers, shape.kv_heads, tokens, shape.head_width), np.float32)
-
-
-def _require_plain(metadata: Mapping[str, Value]) -> None:
-    """Refuse what changes the computation in a way this forward pass does not know."""
-    for key, plain in (
-        ("llama.rope.scaling.type", (None, "none")),
-        ("llama.expert_count", (None, 0)),
-        ("llama.attention.sliding_window", (None, 0)),
-    ):
-        if metadata.get(key) not in plain:
-            raise InvalidError("not computed by this engine", code="architecture_unsupported", field=key)
-    if metadata.get("llama.attention.value_length") != metadata.get("llama.attention.key_length"):
-        raise InvalidError(
-            "values as wide as keys are needed",
-            code="architecture_unsupported",
-            field="llama.attention.value_length",
-        )
 
 
 def _require_shape(tensor: TensorInfo | None, name: str, expected: tuple[int, ...]) -> None:

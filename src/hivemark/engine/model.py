@@ -1,18 +1,18 @@
 """A loaded model: the facts a receipt states about it, its tokenizer, its prompts and its sequences."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hivemark.engine.bpe import BpeTokenizer
 from hivemark.engine.chat_template import ChatTemplate, FormatTime, Message
-from hivemark.engine.gguf import GgufHead, Value, parse_gguf
 from hivemark.engine.llama import PASS_TOKENS_MAX, LlamaShape, LlamaWeights, Session, load_weights
 from hivemark.engine.spm import SpmTokenizer
 from hivemark.engine.tokenizer import Tokenizer, Vocabulary
 from hivemark.errors import InvalidError
+from hivemark.gguf.facts import quantisation, template_sha256, tokenizer_sha256
+from hivemark.gguf.head import Value, parse_gguf
 
 HASH_CHUNK_BYTES: Final = 1 << 20
 FLOAT_BYTES: Final = 4
@@ -129,9 +129,9 @@ def parse_model(
         name=name or str(head.metadata.get("general.name", "unnamed")),
         architecture="llama",
         weights_sha256=_sha256(raw),
-        tokenizer_sha256=_tokenizer_sha256(head),
-        template_sha256=None if source is None else hashlib.sha256(source.encode()).hexdigest(),
-        quantisation=_quantisation(head),
+        tokenizer_sha256=tokenizer_sha256(head),
+        template_sha256=None if source is None else template_sha256(source),
+        quantisation=quantisation(head),
         context_tokens=shape.context_tokens,
         parameters=sum(tensor.elements for tensor in head.tensors.values()),
         vocabulary=shape.vocabulary,
@@ -178,15 +178,3 @@ def _sha256(raw: memoryview) -> str:
     for start in range(0, len(raw), HASH_CHUNK_BYTES):
         digest.update(raw[start : start + HASH_CHUNK_BYTES])
     return digest.hexdigest()
-
-
-def _tokenizer_sha256(head: GgufHead) -> str:
-    keys = sorted(key for key in head.records if key.startswith("tokenizer.ggml."))
-    return hashlib.sha256(b"".join(head.records[key] for key in keys)).hexdigest()
-
-
-def _quantisation(head: GgufHead) -> str:
-    elements: Counter[str] = Counter()
-    for tensor in head.tensors.values():
-        elements[tensor.kind] += tensor.elements
-    return elements.most_common(1)[0][0]

@@ -7,7 +7,7 @@ q8_0 block: float16 scale, 32 × int8. q4_0 block: float16 scale, 16 bytes whose
 import numpy as np
 import numpy.typing as npt
 
-from hivemark.engine.gguf import TensorInfo
+from hivemark.gguf.head import TensorInfo
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,7 +26,7 @@ def dequantise_into(target: Floats, raw: memoryview, tensor: TensorInfo) -> None
             _unpack_q8_0(target, stored)
         case "q4_0":
             _unpack_q4_0(target, stored)
-        case kind:  # parse_gguf lets no other kind through
+        case kind:  # require_reference lets no other kind through
             raise AssertionError(kind)
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from hivemark.engine.gguf import Value
 from hivemark.errors import InvalidError
+from hivemark.gguf.head import Value
 
 VOCABULARY_MAX: Final = 1_000_000
 

@@ -35,6 +35,7 @@ from hivemark.hive.failure import EngineFailure, Stage
 from hivemark.hive.link import LinkSocket
 from hivemark.hive.outbox import StoredResult
 from hivemark.hive.outbox_writer import OutboxWriter
+from hivemark.hive.pulled import LOOK_EVERY_S, PulledModels
 from hivemark.hive.receipts import ReceiptContext, Salts, build_result
 from hivemark.hive.recording import Recording
 from hivemark.hive.relay import LOST_STREAM_CODES, Relay
@@ -72,6 +73,7 @@ class Agent:
         http: aiohttp.ClientSession,
         clock: Clock,
         waiting: tuple[WaitingResult, ...],
+        pulled: PulledModels | None = None,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.stable = stable
@@ -84,6 +86,7 @@ class Agent:
         )
         self._outbox = outbox
         self._http = http
+        self._pulled = pulled
         self._clock = clock
         self._random = random
         base_url = config.coordinator.url.rstrip("/")
@@ -103,6 +106,8 @@ class Agent:
         self._spawn(self._keep_linked(), "link")
         self._spawn(self._keep_ticking(), "tick")
         self._spawn(self._keep_refreshing(), "refresh")
+        if self._pulled is not None:
+            self._spawn(self._keep_catalog(self._pulled), "catalog")
         await self._stop.wait()
         await self._wind_up()
         if self._failure is not None:
@@ -133,6 +138,17 @@ class Agent:
         while self.stable.servers:
             await asyncio.sleep(REFRESH_S)
             await self.stable.refresh()
+
+    async def _keep_catalog(self, pulled: PulledModels) -> None:
+        """Offer what was pulled and no longer what was removed; the next tick tells the coordinator."""
+        while True:
+            catalog = await asyncio.to_thread(pulled.look)
+            if catalog is not None:
+                self.stable.replace_catalog(catalog)
+                _log.info("catalog", extra={"models": [model.name for model in catalog]})
+            await self.stable.tidy()
+            await asyncio.to_thread(pulled.hold, self.stable.files_in_use)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _offer(self) -> Offer:
         """No slot while results cannot be kept: the work would be done in vain, here and again."""

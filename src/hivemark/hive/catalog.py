@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hivemark.errors import InvalidError
+from hivemark.errors import InvalidError, NotFoundError
+from hivemark.gguf.facts import ModelFacts, read_facts
 from hivemark.hive.config import ModelFile
+from hivemark.hive.llama import Wanted
+from hivemark.models_local.folder import stamp_of
 from hivemark.models_shipped import shipped
 
 CACHE_NAME: Final = "digests.json"
@@ -27,6 +30,8 @@ class CatalogModel:
     size_bytes: int
     quantisation: str | None = None
     context_tokens: int | None = None
+    facts: ModelFacts | None = None
+    engine: Wanted | None = None
 
 
 def build_catalog(
@@ -56,6 +61,7 @@ def _shipped() -> list[CatalogModel]:
             size_bytes=model.size_bytes,
             quantisation=model.quantisation,
             context_tokens=model.context_tokens,
+            facts=_facts(model.path),
         )
         for model in shipped()
     ]
@@ -69,7 +75,26 @@ def _from_file(file: ModelFile, cache: "DigestCache", *, field: str) -> CatalogM
     except OSError as error:
         message = f"the model file {path} cannot be read: {error.strerror}"
         raise InvalidError(message, code="model_unreadable", field=f"{field}.path") from error
-    return CatalogModel(name=file.name, path=path, weights_sha256=digest, size_bytes=size_bytes)
+    facts = _facts(path)
+    return CatalogModel(
+        name=file.name,
+        path=path,
+        weights_sha256=digest,
+        size_bytes=size_bytes,
+        quantisation=facts.quantisation if facts else None,
+        context_tokens=facts.context_tokens if facts else None,
+        facts=facts,
+        engine=file.engine,
+    )
+
+
+def _facts(path: Path) -> ModelFacts | None:
+    """None with a line in the log for a file that our reader does not know: its worker may."""
+    try:
+        return read_facts(path)
+    except (InvalidError, NotFoundError) as error:
+        _log.warning("model_facts_unknown", extra={"path": str(path), "reason": str(error)})
+        return None
 
 
 class DigestCache:
@@ -79,16 +104,20 @@ class DigestCache:
         self._path = path
         self._known = self._read()
 
+    def known(self, path: Path) -> str | None:
+        """The digest, if it was computed since the file last changed."""
+        known = self._known.get(str(path.resolve()))
+        return known[1] if known is not None and known[0] == stamp_of(path) else None
+
     def digest(self, path: Path) -> str:
         """SHA-256 of the file in hex."""
-        key = str(path.resolve())
-        stamp = _stamp(path)
-        known = self._known.get(key)
-        if known is not None and known[0] == stamp:
-            return known[1]
+        known = self.known(path)
+        if known is not None:
+            return known
+        key, stamp = str(path.resolve()), stamp_of(path)
         digest = _hash_file(path)
         _log.info("model_hashed", extra={"path": key, "sha256": digest})
-        if _stamp(path) == stamp:  # not while somebody still writes it
+        if stamp_of(path) == stamp:  # not while somebody still writes it
             self._known[key] = (stamp, digest)
             self._write()
         return digest
@@ -107,11 +136,6 @@ class DigestCache:
         draft = self._path.with_suffix(".draft")
         draft.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
         draft.replace(self._path)
-
-
-def _stamp(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
 
 
 def _hash_file(path: Path) -> str:

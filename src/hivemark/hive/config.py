@@ -14,7 +14,8 @@ simulated = ["region"]       # what is not real here, told in every receipt
 shipped_models = true
 
 [worker]
-command = ["…"]              # speaks the worker start protocol; default: our own worker
+engine = "auto"              # our own for what it computes, else llama.cpp; or "hivemark", "llama.cpp"
+command = ["…"]              # in the place of our own worker; speaks the worker start protocol
 concurrency = 1              # requests at once to one worker
 load_timeout_s = 120
 loaded_max = 4
@@ -44,6 +45,7 @@ from msgspec import Meta
 
 from hivemark.api.joinlink import require_private_transport
 from hivemark.errors import InvalidError, NotFoundError
+from hivemark.hive.llama import Wanted
 from hivemark.protocol.keys import PublicKey
 from hivemark.protocol.shape import Name, Shape, to_shape
 
@@ -80,6 +82,7 @@ class Worker(Shape, frozen=True, kw_only=True):
     """How model files are served."""
 
     command: Annotated[tuple[str, ...], Meta(min_length=1)] = (sys.executable, "-m", "hivemark.worker")
+    engine: Wanted = "auto"
     concurrency: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = 1
     load_timeout_s: Seconds = 120.0
     loaded_max: Annotated[int, Meta(ge=1, le=256)] | None = None
@@ -88,10 +91,11 @@ class Worker(Shape, frozen=True, kw_only=True):
 
 
 class ModelFile(Shape, frozen=True, kw_only=True):
-    """One more file to offer."""
+    """One more file to offer; without an engine that of `[worker]`."""
 
     name: Name
     path: str
+    engine: Wanted | None = None
 
 
 class AttachedUrl(Shape, frozen=True, kw_only=True):

@@ -417,7 +417,9 @@ class HiveCore:
         return effects
 
     def _tell_started(self, running: _Running) -> Effects:
-        """Once in each epoch: it may have been lost with an earlier connection."""
+        """Once in each epoch: it may have been lost with an earlier connection. A call's stream says it."""
+        if running.lease.stream_url is not None:
+            return []
         if self.epoch is None or running.told_epoch == self.epoch:
             return []
         running.told_epoch = self.epoch

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from hivemark.api.certificates import AUTHORITY_NAME
 from hivemark.api.handshake import sign_enrol
 from hivemark.api.joinlink import JoinLink
 from hivemark.api.link import ENROL_PATH, Enrol, Enrolled
@@ -23,6 +25,7 @@ from hivemark.errors import (
     UnavailableError,
     UnverifiedError,
 )
+from hivemark.hive.authority import context_of, fetch_authority, refusal_of
 from hivemark.hive.config import FILE_NAME, KEY_NAME, Coordinator, Hive, Worker, encode_config, parse_config
 from hivemark.protocol.ids import hive_id
 from hivemark.protocol.keyfile import load_private_key, save_private_key
@@ -73,7 +76,11 @@ def enrol(
         region=hive.region,
         signature="",
     )
-    enrolled = asyncio.run(_post(link.base_url + ENROL_PATH, sign_enrol(unsigned, key)))
+    if link.authority_sha256 is not None:  # 1.5, before the token goes anywhere
+        _write(home / AUTHORITY_NAME, asyncio.run(fetch_authority(link)))
+    enrolled = asyncio.run(
+        _post(link.base_url + ENROL_PATH, sign_enrol(unsigned, key), context=context_of(home))
+    )
     service_key = _require_named(enrolled, link, hive=unsigned.hive)
     _write(home / POLICY_NAME, enrolled.policy.encode("utf-8"))
     # Last: its presence means that the hive has joined.
@@ -104,18 +111,24 @@ def _ensure_key(path: Path, *, now_ms: int, random: Callable[[int], bytes]) -> P
         return key
 
 
-async def _post(url: str, enrol: Enrol) -> Enrolled:
+async def _post(url: str, enrol: Enrol, *, context: ssl.SSLContext | None) -> Enrolled:
     headers = {"Content-Type": "application/json"}
     try:
         async with (
             aiohttp.ClientSession(timeout=TIMEOUT) as http,
             http.post(
-                url, data=msgspec.json.encode(enrol), headers=headers, allow_redirects=False
+                url,
+                data=msgspec.json.encode(enrol),
+                headers=headers,
+                allow_redirects=False,
+                ssl=context or True,
             ) as response,
         ):
             raw = await response.content.read(ANSWER_BYTES_MAX)
             status = response.status
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        if (refusal := refusal_of(error)) is not None:
+            raise refusal from error
         raise UnavailableError(
             f"the coordinator does not answer: {type(error).__name__}",
             code="coordinator_unreachable",

@@ -23,7 +23,8 @@ import msgspec
 
 from hivemark.errors import ConflictError, HivemarkError
 from hivemark.hive.agent import Agent
-from hivemark.hive.catalog import build_catalog
+from hivemark.hive.authority import context_of
+from hivemark.hive.catalog import CACHE_NAME, DigestCache, build_catalog
 from hivemark.hive.clock import SystemClock
 from hivemark.hive.config import KEY_NAME, HiveConfig, load_config
 from hivemark.hive.core import HiveIdentity
@@ -31,6 +32,7 @@ from hivemark.hive.engines.openai import LINE_BYTES_MAX
 from hivemark.hive.logs import configure_logs
 from hivemark.hive.outbox import open_outbox
 from hivemark.hive.outbox_writer import OutboxWriter
+from hivemark.hive.pulled import PulledModels
 from hivemark.hive.stable import EngineStable
 from hivemark.protocol.keyfile import load_private_key
 
@@ -48,15 +50,17 @@ def main() -> None:
         config = load_config(flags.home.resolve())
         configure_logs(config.hive.log_level)
         with _only_one(config.home):
-            asyncio.run(_run(config, watchdog=flags.watchdog, health_port=flags.health_port))
+            asyncio.run(
+                _run(config, models=flags.models, watchdog=flags.watchdog, health_port=flags.health_port)
+            )
     except HivemarkError as error:
         _log.critical("failed", extra={"code": error.code, "reason": str(error)})
         _say({"event": "failed", "code": error.code, "message": str(error), "hint": error.hint})
         sys.exit(1)
 
 
-async def _run(config: HiveConfig, *, watchdog: bool, health_port: int | None) -> None:
-    async with _agent(config) as (agent, identity):
+async def _run(config: HiveConfig, *, models: Path | None, watchdog: bool, health_port: int | None) -> None:
+    async with _agent(config, models=models) as (agent, identity):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, agent.stop)
@@ -75,13 +79,18 @@ async def _run(config: HiveConfig, *, watchdog: bool, health_port: int | None) -
 
 
 @contextlib.asynccontextmanager
-async def _agent(config: HiveConfig) -> AsyncIterator[tuple[Agent, HiveIdentity]]:
+async def _agent(config: HiveConfig, *, models: Path | None) -> AsyncIterator[tuple[Agent, HiveIdentity]]:
     clock = SystemClock()
     key = load_private_key(config.home / KEY_NAME)
     software = version("hivemark")
     catalog = await asyncio.to_thread(
         build_catalog, config.home, config.models, with_shipped=config.hive.shipped_models
     )
+    pulled = None
+    if models is not None:
+        pulled = PulledModels(models, fixed=catalog, cache=DigestCache(config.home / CACHE_NAME))
+        found = await asyncio.to_thread(pulled.look)
+        catalog = catalog if found is None else found
     outbox = open_outbox(config.home / OUTBOX_NAME)
     identity = HiveIdentity(
         key=key,
@@ -90,7 +99,7 @@ async def _agent(config: HiveConfig) -> AsyncIterator[tuple[Agent, HiveIdentity]
         software=f"hivemark/{software}",
     )
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)  # attempts have deadlines of their own
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=context_of(config.home) or True)
     async with aiohttp.ClientSession(
         timeout=timeout,
         connector=connector,
@@ -108,6 +117,7 @@ async def _agent(config: HiveConfig) -> AsyncIterator[tuple[Agent, HiveIdentity]
                 http=http,
                 clock=clock,
                 waiting=outbox.waiting(),
+                pulled=pulled,
             ),
             identity,
         )
@@ -146,5 +156,6 @@ def _parse_flags() -> argparse.Namespace:
     parser.add_argument(
         "--watchdog", "--watch-stdin", action="store_true", help="end when standard input ends"
     )
+    parser.add_argument("--models", type=Path, help="folder of pulled models; watched while the hive runs")
     parser.add_argument("--health-port", type=int, help="serve /health and /metrics here (0: any port)")
     return parser.parse_args()

@@ -1,7 +1,9 @@
 """All engines of this hive: which there are, which are offered now, and which one serves a request."""
 
 import asyncio
+import logging
 from pathlib import Path
+from typing import Final, Literal
 
 import aiohttp
 
@@ -13,6 +15,7 @@ from hivemark.hive.config import AttachedUrl, HiveConfig
 from hivemark.hive.engines.attached import AttachedServer
 from hivemark.hive.engines.base import Engine, EngineFacts
 from hivemark.hive.engines.noop import NoopEngine
+from hivemark.hive.llama import COMMAND, OWN, choose, context_of, llama_trouble
 from hivemark.hive.process import WorkerOrder
 from hivemark.hive.request import EffectiveRequest
 from hivemark.hive.supervisor import LoadGate, WorkerEngine
@@ -20,6 +23,7 @@ from hivemark.protocol.receipt import Engine as EngineRef
 from hivemark.protocol.receipt import Model as ModelRef
 
 KEY_FILE_BYTES_MAX = 4_096
+_log: Final = logging.getLogger(__name__)
 
 
 class EngineStable:
@@ -35,13 +39,58 @@ class EngineStable:
         version: str,
     ) -> None:
         self._config = config
+        self._http = http
+        self._clock = clock
+        self._version = version
         self._noop = NoopEngine(version=version)
-        gate = LoadGate(loaded_max=config.loaded_max)
-        self.workers = tuple(
-            _worker_engine(config, model, gate=gate, http=http, clock=clock, version=version)
-            for model in catalog
-        )
+        self._gate = LoadGate(loaded_max=config.loaded_max)
+        self._catalog: dict[CatalogModel, WorkerEngine] = {}
+        self._leaving: list[WorkerEngine] = []
+        self.replace_catalog(catalog)
         self.servers = tuple(_server(engine, http) for engine in config.engines)
+
+    @property
+    def workers(self) -> tuple[WorkerEngine, ...]:
+        """One engine for each file of the catalog."""
+        return tuple(self._catalog.values())
+
+    @property
+    def files_in_use(self) -> frozenset[Path]:
+        """The files of models that are loaded, being loaded, or wanted by somebody."""
+        return frozenset(model.path for model, each in self._catalog.items() if each.loaded or each.busy)
+
+    def replace_catalog(self, catalog: tuple[CatalogModel, ...]) -> None:
+        """Offer these files from now on; what is no longer among them finishes what it does (`tidy`)."""
+        before, self._catalog = self._catalog, {}
+        for model in catalog:
+            if (engine := before.pop(model, None) or self._engine(model)) is not None:
+                self._catalog[model] = engine
+        self._leaving += before.values()
+
+    def _engine(self, model: CatalogModel) -> WorkerEngine | None:
+        """None with a line in the log for a file that no engine here computes."""
+        wanted = model.engine or self._config.worker.engine
+        choice = choose(wanted, model.facts, model.size_bytes, trouble=llama_trouble())
+        if choice.engine is None:
+            _log.warning("model_not_offered", extra={"model": model.name, "reason": choice.reason})
+            return None
+        if choice.reason is not None:
+            _log.warning("engine_fallback", extra={"model": model.name, "reason": choice.reason})
+        return _worker_engine(
+            self._config,
+            model,
+            choice.engine,
+            gate=self._gate,
+            http=self._http,
+            clock=self._clock,
+            version=self._version,
+        )
+
+    async def tidy(self) -> None:
+        """End the workers of removed models that nobody uses any more."""
+        idle = [engine for engine in self._leaving if not engine.busy]
+        self._leaving = [engine for engine in self._leaving if engine.busy]
+        await asyncio.gather(*(engine.close() for engine in idle))
 
     def offer(self) -> Offer:
         """As it stands now."""
@@ -69,7 +118,7 @@ class EngineStable:
 
     async def close(self) -> None:
         """End every worker."""
-        await asyncio.gather(*(engine.close() for engine in self.workers))
+        await asyncio.gather(*(engine.close() for engine in (*self.workers, *self._leaving)))
 
     def _engines(self) -> tuple[Engine, ...]:
         return (*self.workers, *(engine for server in self.servers for engine in server.engines))
@@ -87,6 +136,7 @@ def _serves(offered: OfferedModel | None, request: EffectiveRequest) -> bool:
 def _worker_engine(
     config: HiveConfig,
     model: CatalogModel,
+    engine: Literal["worker", "llama.cpp"],
     *,
     gate: LoadGate,
     http: aiohttp.ClientSession,
@@ -95,7 +145,7 @@ def _worker_engine(
 ) -> WorkerEngine:
     worker = config.worker
     order = WorkerOrder(
-        command=worker.command,
+        command=worker.command if engine == OWN else COMMAND,
         model_path=str(model.path),
         model_name=model.name,
         threads=config.threads,
@@ -105,15 +155,15 @@ def _worker_engine(
     offered = OfferedModel(
         name=model.name,
         weights_sha256=model.weights_sha256,
-        engine="worker",
+        engine=engine,
         quantisation=model.quantisation,
-        context_tokens=model.context_tokens,
+        context_tokens=context_of(engine, model.context_tokens),
         bytes=model.size_bytes,
     )
     return WorkerEngine(
         order,
         offered,
-        _facts_before_load(model, version),
+        _facts_before_load(model, engine, version if engine == OWN else None),
         gate=gate,
         http=http,
         clock=clock,
@@ -122,11 +172,11 @@ def _worker_engine(
     )
 
 
-def _facts_before_load(model: CatalogModel, version: str) -> EngineFacts:
+def _facts_before_load(model: CatalogModel, engine: str, version: str | None) -> EngineFacts:
     """For the receipt of an attempt whose worker never said what it is."""
     return EngineFacts(
         engine=EngineRef(
-            name="worker",
+            name=engine,
             version=version,
             build=None,
             backend=None,
@@ -137,8 +187,8 @@ def _facts_before_load(model: CatalogModel, version: str) -> EngineFacts:
         model=ModelRef(
             name=model.name,
             weights_sha256=model.weights_sha256,
-            tokenizer_sha256=None,
-            template_sha256=None,
+            tokenizer_sha256=model.facts.tokenizer_sha256 if model.facts else None,
+            template_sha256=model.facts.template_sha256 if model.facts else None,
             quantisation=model.quantisation,
         ),
     )

@@ -56,6 +56,14 @@ def call_request(spec: JobSpec, cell: Cell, call: OpenCall) -> JsonObject:
     }
 
 
+def without_body(request: JsonObject) -> JsonObject:
+    """The effective request of a call as it may be kept: everything but the client's text."""
+    call = request.get("call")
+    if not isinstance(call, dict):
+        return request
+    return {**request, "call": {name: value for name, value in call.items() if name != "body"}}
+
+
 def effective_request(spec: JobSpec, cell: Cell, question: ResolvedQuestion | None) -> JsonObject:
     """`{model, messages, sampling, seed, question}` as `api.link.Lease.request` carries it.
 

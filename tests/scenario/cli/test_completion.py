@@ -87,7 +87,8 @@ def test_fish_completes(home: Path) -> None:
 def test_zsh_takes_the_script(home: Path) -> None:
     script = (
         "autoload -U compinit; compinit -u -D; source <(hivemark completion zsh)\n"
-        "print -r -- $_comps[hivemark]\nwords=(hivemark keys tr); CURRENT=3; _arguments() { print -r -- $@ }; _hivemark"
+        "print -r -- $_comps[hivemark]\nwords=(hivemark keys tr); CURRENT=3; "
+        "_arguments() { print -r -- $@ }; _hivemark"
     )
     told = run(home, "zsh", "-f", "-c", script).splitlines()
     assert told[0] == "_hivemark"

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
+
+from hivemark.models_shipped import shipped
 
 COMMAND = (sys.executable, "-m", "hivemark.cli")
 
@@ -67,10 +70,9 @@ def test_what_runs_is_well(machine: Machine) -> None:
     status = machine.ask("status")
     assert status["health"]["status"] == "ok"
     assert [program["running"] for program in status["programs"].values()] == [True, True]
-    assert [model["name"] for model in machine.ask("models")["models"]] == [
-        "hivemark-tiny-a",
-        "hivemark-tiny-b",
-    ]
+    listed = machine.ask("models", "ls")
+    for place in ("here", "offered"):
+        assert [model["name"] for model in listed[place]] == ["hivemark-tiny-a", "hivemark-tiny-b"]
     (hive,) = machine.ask("hives", "ls")["hives"]
     assert hive["state"] == "linked"
     assert machine.ask("doctor")["worst"] in ("ok", "warn")
@@ -120,6 +122,19 @@ def test_a_changed_receipt_is_refused_with_code_3(
     assert "disclosure_mismatch" in machine.run("verify", str(forged), code=3)
 
 
+def test_a_pulled_model_is_offered_without_a_restart(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "mine.gguf").write_bytes(shipped()[0].path.read_bytes() + bytes(32))
+    assert "within seconds" in machine.run("models", "pull", f"file:{tmp_path}/mine.gguf")
+    run = ["run", "-q", "capital-peru", "-m", "mine", "-o", str(tmp_path / "receipts")]
+    deadline = time.monotonic() + 30
+    while "mine" not in {model["name"] for model in machine.ask("models", "ls")["offered"]}:
+        assert time.monotonic() < deadline
+    assert machine.ask(*run)["receipts_verified"] == 1
+    machine.run("models", "rm", "mine", "--force")
+    while "mine" in {model["name"] for model in machine.ask("models", "ls")["offered"]}:
+        assert time.monotonic() < deadline
+
+
 def test_a_second_machine_joins_by_a_link(machine: Machine, tmp_path: Path) -> None:
     link = machine.ask("hives", "link")["link"]
     second = Machine(tmp_path / "second")
@@ -131,7 +146,7 @@ def test_a_second_machine_joins_by_a_link(machine: Machine, tmp_path: Path) -> N
         assert "runs already" in second.run("join", link, code=1)
     finally:
         assert second.ask("down")["stopped"] == ["hive"]
-    machine.ask("hives", "revoke", joined["hive"])
+    machine.ask("hives", "remove", joined["hive"])
     states = {hive["id"]: hive["state"] for hive in machine.ask("hives", "ls")["hives"]}
     assert states[joined["hive"]] == "revoked"
 

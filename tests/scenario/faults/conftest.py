@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -44,6 +45,7 @@ class Network:
     coordinator: Child | None = None
     hives: dict[str, Child] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
+    engines: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     @property
     def home(self) -> Home:
@@ -89,6 +91,43 @@ class Network:
             self.hives[name] = await asyncio.to_thread(
                 start_child, program, log=self.home.logs / f"{name}.log"
             )
+            await until(lambda: self._is_linked(client, enrolled.hive))
+
+    async def add_real_hive(self, name: str, *, tail: str = "", **worker: Any) -> None:
+        """Join a hive that serves the shipped models by real engines; `tail` is added to its hive.toml."""
+        async with self.client() as client:
+            link = (await client.join_link()).link
+            home = self.root / name
+            options = {"name": name, "slots": 4, "worker": Worker(concurrency=4, **worker)}
+            enrolled = await asyncio.to_thread(enrol, home, parse_join_link(link), **options)
+            with (home / "hive.toml").open("a") as file:
+                file.write(tail)
+            self.ids[name] = enrolled.hive
+            program = Program(name, "hivemark.hive", home)
+            log = self.home.logs / f"{name}.log"
+            self.hives[name] = await asyncio.to_thread(start_child, program, log=log)
+            await until(lambda: self._is_linked(client, enrolled.hive))
+
+    async def attach(self, name: str, *, script: dict[str, Any]) -> None:
+        """Join a hive with one attached server, which serves the model `scripted` and tells no digest."""
+        command = [sys.executable, "-m", "hivemark.testing.engine", "--script", json.dumps(script)]
+        engine = await asyncio.to_thread(
+            subprocess.Popen, [*command, "--model", "scripted"], stdout=subprocess.PIPE
+        )
+        self.engines.append(engine)
+        assert engine.stdout is not None
+        port = json.loads(await asyncio.to_thread(engine.stdout.readline))["port"]
+        async with self.client() as client:
+            link = (await client.join_link()).link
+            home = self.root / name
+            enrolled = await asyncio.to_thread(enrol, home, parse_join_link(link), name=name, slots=8)
+            table = f'[[engines]]\nname = "attached"\nurl = "http://127.0.0.1:{port}/v1"\n'
+            with (home / "hive.toml").open("a") as file:
+                file.write(f"\n{table}")
+            self.ids[name] = enrolled.hive
+            program = Program(name, "hivemark.hive", home)
+            log = self.home.logs / f"{name}.log"
+            self.hives[name] = await asyncio.to_thread(start_child, program, log=log)
             await until(lambda: self._is_linked(client, enrolled.hive))
 
     async def _is_linked(self, client: HivemarkClient, hive: str) -> bool:
@@ -159,6 +198,9 @@ class Network:
         for child in (*self.hives.values(), self.coordinator):
             if child is not None:
                 child.stop()
+        for engine in self.engines:
+            engine.terminate()
+            engine.wait(10)
 
 
 @pytest.fixture

@@ -19,19 +19,20 @@ from hivemark.protocol.bundle import Disclosed, encode_bundle
 VECTORS = Path(__file__).parents[2] / "vectors"
 
 
-def load_chain():
-    if "chain" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("chain", VECTORS / "chain.py")
-        sys.modules["chain"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["chain"])
-    return sys.modules["chain"]
+def load_vectors(name: str):
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, VECTORS / f"{name}.py")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
-chain = load_chain()
+chain, calls = load_vectors("chain"), load_vectors("calls")
 GOOD = chain.build_chain()
-RAW = encode_bundle(GOOD.bundle)
-BODY = json.dumps({"messages": chain.REQUEST["messages"]}).encode()
-HIDDEN = encode_bundle(replace(GOOD.bundle, disclosed=Disclosed()))
+CALL = calls.make(chain)
+RAW = encode_bundle(CALL)
+BODY = json.dumps(calls.BODY).encode()
+HIDDEN = encode_bundle(replace(CALL, disclosed=Disclosed()))
 
 
 def checked(raw: bytes, policy, answer: str, body: bytes = BODY) -> str:
@@ -64,7 +65,7 @@ def test_another_text_than_was_signed_for_is_refused() -> None:
 
 def test_another_question_than_was_put_is_refused() -> None:
     with pytest.raises(UnverifiedError) as caught:
-        checked(RAW, GOOD.policy, chain.OUTPUT, b'{"messages": []}')
+        checked(RAW, GOOD.policy, chain.OUTPUT, json.dumps({**calls.BODY, "messages": []}).encode())
     assert caught.value.code == "disclosure_mismatch"
 
 

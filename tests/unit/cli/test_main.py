@@ -127,7 +127,7 @@ def test_with_json_an_error_is_one_object(run) -> None:
 
 
 def test_nobody_there_says_how_to_start_somebody(run) -> None:
-    outcome = run("models")
+    outcome = run("hives", "ls")
     assert outcome.code == 1
     assert "http://127.0.0.1:9" in outcome.err
     assert "next: hivemark up" in outcome.err

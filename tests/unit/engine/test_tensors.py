@@ -4,8 +4,8 @@ import gguf
 import numpy as np
 import pytest
 
-from hivemark.engine.gguf import TensorInfo
 from hivemark.engine.tensors import dequantise_into
+from hivemark.gguf.head import TensorInfo
 
 KINDS = {
     "f32": gguf.GGMLQuantizationType.F32,

@@ -108,7 +108,12 @@ class CallEndpoint:
         limits: dict[str, str] = {}
         if caller.api_key is not None:
             limits = limit_headers(services.limits.admit(caller.api_key, estimate, now_ms=now_ms()))
-        call = await context.pool.run(services.calls.begin, caller, asked, now_ms=now_ms())
+        try:
+            call = await context.pool.run(services.calls.begin, caller, asked, now_ms=now_ms())
+        except HivemarkError:
+            if caller.api_key is not None:  # what was never begun used no token
+                services.limits.charge(caller.api_key, -estimate, now_ms=now_ms())
+            raise
         services.metrics.calls_open.inc()
         try:
             await _Answering(call, caller, limits, context, self._pipes, receive, send).run()
@@ -146,14 +151,15 @@ class _Answering:
         self._began_ms = now_ms()
         self._silent_since_ms = self._began_ms
         self._looked_ms = self._began_ms
+        self._key_changed = asyncio.Event()
 
     async def run(self) -> None:
         """Raises what is to be answered instead, as long as no byte was."""
         call = self._call
-        topics = [hints.of_call(call.execution)]
-        if call.api_key is not None:
-            topics.append(hints.of_key(call.api_key))
-        with self._context.wakeups.waiter(*topics) as waiter:
+        of_key = () if call.api_key is None else (hints.of_key(call.api_key),)
+        wakeups = self._context.wakeups
+        with wakeups.waiter(hints.of_call(call.execution), *of_key) as waiter, wakeups.waiter(*of_key) as key:
+            self._key_changed = key.event
             pipe = Pipe(call, waiter.event)
             pipe.answering = asyncio.current_task()
             self._pipes.add(pipe)
@@ -188,7 +194,7 @@ class _Answering:
     async def _relay(self, pipe: Pipe) -> None:
         call = self._call
         while True:
-            if now_ms() - self._looked_ms >= TICK_S * 1000:
+            if now_ms() - self._looked_ms >= TICK_S * 1000 or self._key_changed.is_set():
                 await self._look(pipe)
             if pipe.waiting and call.over not in _AT_ONCE:
                 await self._give(pipe)
@@ -228,6 +234,7 @@ class _Answering:
         """Once a second: what nobody announces."""
         call, services = self._call, self._context.services
         now = self._looked_ms = now_ms()
+        self._key_changed.clear()
         if self._context.stopping.is_set():
             pipe.close("stopping")
             return

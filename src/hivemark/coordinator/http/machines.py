@@ -6,9 +6,10 @@ from typing import Final
 
 import msgspec
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from hivemark.api import routes
+from hivemark.api.certificates import AUTHORITY_PATH
 from hivemark.api.http import DrainPost, HiveBody, HivesBody, JoinLinkBody, JoinLinkPost
 from hivemark.api.joinlink import JoinLink, encode_join_link
 from hivemark.api.link import ENROL_PATH, Enrol
@@ -18,7 +19,7 @@ from hivemark.coordinator.http.bodies import hive_body
 from hivemark.coordinator.http.context import Asker, Ctx, parse_post
 from hivemark.coordinator.service.access import Role
 from hivemark.coordinator.service.assembly import Services
-from hivemark.errors import InvalidError
+from hivemark.errors import InvalidError, NotFoundError
 from hivemark.protocol.shape import to_shape
 from hivemark.protocol.strictjson import parse_json
 from hivemark.protocol.times import format_ms
@@ -45,16 +46,26 @@ async def make_join_link(request: Request, context: Ctx, asker: Asker) -> JoinLi
         ttl_s=post.ttl_s,
         now_ms=now_ms(),
     )
-    host, port = _address(request, tls=context.tls)
+    public = None if post.local else context.public
+    host, port = _address(request, tls=context.tls) if public is None else (public.host, public.port)
     link = JoinLink(
-        host=host,
+        host=post.host or host,
         port=port,
         token=token,
         service_key_sha256=hashlib.sha256(identity.service_key.public.raw).digest(),
         network=identity.network,
-        tls=context.tls,
+        tls=context.tls or public is not None,
+        authority_sha256=None if public is None else public.authority_sha256,
     )
     return JoinLinkBody(link=encode_join_link(link), expires_at=format_ms(until_ms))
+
+
+@router.get(AUTHORITY_PATH, response_class=PlainTextResponse)
+async def authority(context: Ctx) -> PlainTextResponse:
+    """The certificate authority of this coordinator; whoever joins compares its fingerprint."""
+    if context.public is None:
+        raise NotFoundError("this coordinator has no authority of its own", code="no_authority")
+    return PlainTextResponse(context.public.authority_pem, media_type="application/x-pem-file")
 
 
 @router.post(ENROL_PATH, response_class=Response)

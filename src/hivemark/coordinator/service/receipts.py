@@ -10,6 +10,7 @@ from hivemark.api.link import OUTPUT_BYTES_PER_TOKEN_MAX, Disclosure, ResultFram
 from hivemark.coordinator.ports import AttemptRow, ExecutionRow, HiveRow
 from hivemark.coordinator.service.statements import Seen
 from hivemark.errors import HivemarkError, InvalidError, UnverifiedError
+from hivemark.jobs.request import without_body
 from hivemark.protocol.acceptance import Delivered
 from hivemark.protocol.base64strict import decode_base64
 from hivemark.protocol.bundle import Disclosed, DisclosedOutput, DisclosedRequest, DisclosedTokenIds
@@ -219,7 +220,9 @@ def _open_call(receipt: Receipt, disclosure: Disclosure, asked: Asked) -> Disclo
         token_ids = DisclosedTokenIds(value=None, salt=_salt(disclosure.token_ids_salt, "token_ids_salt"))
     is_cut = asked.heard is not None and not asked.heard.is_delivered(receipt)
     return Disclosed(
-        request=DisclosedRequest(value=None, salt=request_salt),
+        request=DisclosedRequest(
+            value=without_body(asked.request) if "call" in asked.request else None, salt=request_salt
+        ),
         output=output,
         token_ids=token_ids,
         delivered=cut_short(asked.heard)[1] if asked.heard is not None and is_cut else None,

@@ -220,10 +220,11 @@ def _submit(job: NewJob, connection: Connection) -> Submitted:
     )
     if replayed is not None:
         return Submitted(replayed, replayed=True)
-    intake.require_unused(connection, signer=job.signer, spec_id=job.spec_id, nonce=job.nonce)
-    connection.execute(
-        nonces.insert(), {"signer": job.signer, "nonce": job.nonce, "until_ms": job.nonce_until_ms}
-    )
+    if job.held_by is None:  # the service draws id and nonce of a call itself, and takes no posted one
+        intake.require_unused(connection, signer=job.signer, spec_id=job.spec_id, nonce=job.nonce)
+        connection.execute(
+            nonces.insert(), {"signer": job.signer, "nonce": job.nonce, "until_ms": job.nonce_until_ms}
+        )
     _insert_job(connection, job)
     hold_micro = sum(cell.hold_micro for cell in job.executions)
     if job.api_key is not None:

@@ -1,13 +1,16 @@
 """The HTTP side of the scripted engine: OpenAI's wire form, and its violation on command.
 
-`GET /health`, `GET /v1/models`, `POST /v1/chat/completions` (streamed or not), `GET|POST /script`.
+`GET /health`, `GET /v1/models`, `POST /v1/chat/completions` and `/v1/completions` (streamed or not),
+`/v1/embeddings`, `GET|POST /script`.
 """
 
 import asyncio
+import base64
 import hmac
 import json
 import os
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +28,9 @@ from hivemark.testing.engine.script import (
     Script,
     answer_to,
     apply_members,
+    called,
     direct,
+    embedding,
     parse_chat_request,
     token_ids,
 )
@@ -70,6 +75,8 @@ def build_app(state: EngineState) -> Starlette:
             Route("/health", health),
             Route("/v1/models", models),
             Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/completions", completions, methods=["POST"]),
+            Route("/v1/embeddings", embeddings, methods=["POST"]),
             Route("/script", script, methods=["GET", "POST"]),
         ]
     )
@@ -109,8 +116,57 @@ async def script(request: Request) -> Response:
     return JSONResponse(asdict(state.script))
 
 
+async def completions(request: Request) -> Response:
+    """As `chat`, for a prompt."""
+    return await _answered(request, _Form("text_completion", "text_completion", _text_choice))
+
+
 async def chat(request: Request) -> Response:
     """One completion, well-formed or broken as the script says."""
+    return await _answered(request, _Form("chat.completion", "chat.completion.chunk", _delta_choice))
+
+
+async def embeddings(request: Request) -> Response:
+    """A small vector for each text, as numbers or as base64 of little-endian float32."""
+    state = _authorised(request)
+    if isinstance(state, Response):
+        return state
+    asked = await request.json()
+    given = asked.get("input")
+    texts = given if isinstance(given, list) else [given]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        return _problem(400, "body_malformed", "expected text or a list of texts")
+    state.requests += 1
+    vectors = [embedding(text) for text in texts]
+    shown: list[Any] = vectors
+    if asked.get("encoding_format") == "base64":
+        shown = [base64.b64encode(struct.pack("<8f", *vector)).decode() for vector in vectors]
+    data = [
+        {"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(shown)
+    ]
+    tokens = sum(len(text.split()) for text in texts)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return JSONResponse({"object": "list", "model": state.model["name"], "data": data, "usage": usage})
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How the two endpoints differ: names of their objects, and where a piece of text stands."""
+
+    whole: str
+    chunk: str
+    choice: Callable[[dict[str, Any], str | None], dict[str, Any]]
+
+
+def _delta_choice(delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": finish_reason}
+
+
+def _text_choice(delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
+    return {"index": 0, "text": delta.get("content", ""), "finish_reason": finish_reason}
+
+
+async def _answered(request: Request, form: _Form) -> Response:
     state = _authorised(request)
     if isinstance(state, Response):
         return state
@@ -129,30 +185,44 @@ async def chat(request: Request) -> Response:
         return Response("<html>this is not a stream</html>", media_type="text/html")
     answer = answer_to(play, asked)
     if asked.stream:
-        return StreamingResponse(_stream(state, asked, answer, play, fault), media_type=EVENT_STREAM)
-    return await _whole(state, answer, play, fault)
+        return StreamingResponse(_stream(state, asked, answer, play, fault, form), media_type=EVENT_STREAM)
+    return await _whole(state, asked, answer, play, fault, form)
 
 
-async def _whole(state: EngineState, answer: Answer, play: Script, fault: Fault | None) -> Response:
+async def _whole(
+    state: EngineState, asked: ChatRequest, answer: Answer, play: Script, fault: Fault | None, form: _Form
+) -> Response:
     await _before_first_token(play, fault)
     if fault in (Fault.GARBAGE_JSON, Fault.GARBAGE_SSE, Fault.HALF_LINE):
         return Response('{"choices": [{"message": ', media_type="application/json")
     await asyncio.sleep(play.token_delay_s * len(answer.pieces))
-    body = _envelope(state, "chat.completion")
-    message = {"role": "assistant", "content": "".join(answer.pieces)}
-    body["choices"] = [{"index": 0, "message": message, "finish_reason": answer.finish_reason}]
+    body = _envelope(state, form.whole)
+    text = "".join(answer.pieces)
+    if form.whole == "text_completion":
+        body["choices"] = [form.choice({"content": text}, answer.finish_reason)]
+    elif calls := called(play, asked):
+        message: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": calls}
+        body["choices"] = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
+    else:
+        message = {"role": "assistant", "content": text}
+        body["choices"] = [{"index": 0, "message": message, "finish_reason": answer.finish_reason}]
     body["usage"] = _usage(answer)
     body["hivemark"] = {"token_ids": token_ids(answer.pieces), "engine": state.engine, "model": state.model}
     return JSONResponse(body)
 
 
 async def _stream(
-    state: EngineState, asked: ChatRequest, answer: Answer, play: Script, fault: Fault | None
+    state: EngineState, asked: ChatRequest, answer: Answer, play: Script, fault: Fault | None, form: _Form
 ) -> AsyncIterator[bytes]:
     state.running += 1
     try:
         await _before_first_token(play, fault)
-        yield _event(_chunk(state, {"role": "assistant", "content": ""}))
+        if calls := called(play, asked):
+            async for event in _calling(state, calls, asked):
+                yield event
+            return
+        if form.chunk == "chat.completion.chunk":
+            yield _event(_chunk(state, {"role": "assistant", "content": ""}))
         middle = len(answer.pieces) // 2
         for position, piece in enumerate(answer.pieces):
             if position == middle and fault is not None:
@@ -162,11 +232,29 @@ async def _stream(
                     return
             if play.token_delay_s:
                 await asyncio.sleep(play.token_delay_s)
-            yield _event(_chunk(state, {"content": piece}, token_ids=token_ids([piece])))
-        async for last in _ending(state, asked, answer, fault):
+            yield _event(_chunk(state, {"content": piece}, token_ids=token_ids([piece]), form=form))
+        async for last in _ending(state, asked, answer, fault, form):
             yield last
     finally:
         state.running -= 1
+
+
+async def _calling(
+    state: EngineState, calls: list[dict[str, Any]], asked: ChatRequest
+) -> AsyncIterator[bytes]:
+    """Each call opened by its name, then its arguments in pieces, as engines do."""
+    for index, call in enumerate(calls):
+        opened = {**call, "index": index, "function": {"name": call["function"]["name"], "arguments": ""}}
+        yield _event(_chunk(state, {"role": "assistant", "tool_calls": [opened]}))
+        arguments = call["function"]["arguments"]
+        for start in range(0, len(arguments), 7):
+            piece = {"index": index, "function": {"arguments": arguments[start : start + 7]}}
+            yield _event(_chunk(state, {"tool_calls": [piece]}))
+    yield _event(_chunk(state, {}, finish_reason="tool_calls"))
+    if asked.include_usage:
+        usage = _envelope(state, "chat.completion.chunk")
+        yield _event(usage | {"choices": [], "usage": _usage(Answer((), "tool_calls", 7), completion=9)})
+    yield b"data: [DONE]\n\n"
 
 
 _ENDS_IN_THE_MIDDLE: Final = frozenset({Fault.HALF_LINE, Fault.CUT})
@@ -211,13 +299,13 @@ async def _in_the_middle(state: EngineState, fault: Fault) -> AsyncIterator[byte
 
 
 async def _ending(
-    state: EngineState, asked: ChatRequest, answer: Answer, fault: Fault | None
+    state: EngineState, asked: ChatRequest, answer: Answer, fault: Fault | None, form: _Form
 ) -> AsyncIterator[bytes]:
-    closing = _chunk(state, {}, finish_reason=answer.finish_reason)
+    closing = _chunk(state, {}, finish_reason=answer.finish_reason, form=form)
     closing["hivemark"] = {"engine": state.engine, "model": state.model}
     yield _event(closing)
     if asked.include_usage and fault is not Fault.NO_USAGE:
-        usage = _envelope(state, "chat.completion.chunk")
+        usage = _envelope(state, form.chunk)
         usage |= {"choices": [], "usage": _usage(answer)}
         yield _event(usage)
     if fault is not Fault.NO_DONE:
@@ -238,20 +326,22 @@ def _envelope(state: EngineState, kind: str) -> dict[str, Any]:
 
 def _chunk(
     state: EngineState,
-    delta: dict[str, str],
+    delta: dict[str, Any],
     *,
     finish_reason: str | None = None,
     token_ids: list[int] | None = None,
+    form: _Form | None = None,
 ) -> dict[str, Any]:
-    chunk = _envelope(state, "chat.completion.chunk")
-    chunk["choices"] = [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
+    form = form or _Form("chat.completion", "chat.completion.chunk", _delta_choice)
+    chunk = _envelope(state, form.chunk)
+    chunk["choices"] = [form.choice(delta, finish_reason)]
     if token_ids is not None:
         chunk["hivemark"] = {"token_ids": token_ids}
     return chunk
 
 
-def _usage(answer: Answer) -> dict[str, int]:
-    completion = len(answer.pieces)
+def _usage(answer: Answer, *, completion: int | None = None) -> dict[str, int]:
+    completion = len(answer.pieces) if completion is None else completion
     return {
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": completion,

@@ -45,11 +45,13 @@ class Fault(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Script:
     """How requests are answered. `answer` None: words drawn by the request's own digest, `words` of them.
+    `tool_calls`: a JSON list of `{name, arguments}` that is called instead, when the request offers tools.
 
     `fault_times` counts the requests that meet the fault; None means all of them.
     """
 
     answer: str | None = None
+    tool_calls: str | None = None
     words: int = 12
     first_token_delay_s: float = 0.0
     token_delay_s: float = 0.0
@@ -85,9 +87,7 @@ def parse_chat_request(value: Any) -> ChatRequest:
     """The request of an OpenAI chat completion body; raises `InvalidError` naming the member."""
     if not isinstance(value, dict):
         raise InvalidError("expected an object", code="body_malformed")
-    messages = value.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise InvalidError("expected a list of messages", code="body_malformed", field="messages")
+    messages = _messages(value)
     stop = value.get("stop") or []
     options = value.get("stream_options") or {}
     return ChatRequest(
@@ -100,6 +100,35 @@ def parse_chat_request(value: Any) -> ChatRequest:
         include_usage=bool(options.get("include_usage")),
         raw=value,
     )
+
+
+def _messages(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a chat, or the prompt of a completion as one message."""
+    if "prompt" in value and "messages" not in value:
+        return [{"role": "user", "content": str(value["prompt"])}]
+    messages = value.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidError("expected a list of messages", code="body_malformed", field="messages")
+    return messages
+
+
+def called(script: Script, request: ChatRequest) -> list[dict[str, Any]]:
+    """The tool calls that answer this request, in OpenAI's form; none unless it offers tools."""
+    if script.tool_calls is None or not request.raw.get("tools"):
+        return []
+    return [
+        {
+            "id": f"call_{index}",
+            "type": "function",
+            "function": {"name": call["name"], "arguments": json.dumps(call["arguments"])},
+        }
+        for index, call in enumerate(json.loads(script.tool_calls))
+    ]
+
+
+def embedding(text: str) -> list[float]:
+    """Eight numbers that float32 holds exactly, the same for the same text."""
+    return [(byte - 128) / 128 for byte in hashlib.sha256(text.encode()).digest()[:8]]
 
 
 def direct(script: Script, request: ChatRequest) -> Script:
@@ -135,10 +164,13 @@ def token_ids(pieces: Sequence[str]) -> list[int]:
 def _member(name: str, value: Any) -> Any:
     if value is None or value == "":
         return (
-            None if name in ("answer", "fault", "fault_times") else Script.__dataclass_fields__[name].default
+            None
+            if name in ("answer", "tool_calls", "fault", "fault_times")
+            else Script.__dataclass_fields__[name].default
         )
     kinds: dict[str, Any] = {
         "answer": str,
+        "tool_calls": str,
         "fault": Fault,
         "first_token_delay_s": float,
         "token_delay_s": float,
@@ -147,14 +179,6 @@ def _member(name: str, value: Any) -> Any:
         return kinds.get(name, int)(value)
     except (TypeError, ValueError) as error:
         raise InvalidError(str(error), code="directive_malformed", field=name) from error
-
-
-_KINDS: Final[dict[str, Any]] = {
-    "answer": str,
-    "fault": Fault,
-    "first_token_delay_s": float,
-    "token_delay_s": float,
-}
 
 
 def _words(request: ChatRequest, count: int) -> str:

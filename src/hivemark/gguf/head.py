@@ -28,8 +28,42 @@ ARRAY: Final = 9
 BOOL: Final = 7
 SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
 
-# Tensor type number → (name, elements in a block, bytes of a block); the ones this engine computes with.
-TENSOR_TYPES: Final = {0: ("f32", 1, 4), 1: ("f16", 1, 2), 2: ("q4_0", 32, 18), 8: ("q8_0", 32, 34)}
+# Tensor type number → (name, elements in a block, bytes of a block), as ggml has them.
+TENSOR_TYPES: Final = {
+    0: ("f32", 1, 4),
+    1: ("f16", 1, 2),
+    2: ("q4_0", 32, 18),
+    3: ("q4_1", 32, 20),
+    6: ("q5_0", 32, 22),
+    7: ("q5_1", 32, 24),
+    8: ("q8_0", 32, 34),
+    10: ("q2_k", 256, 84),
+    11: ("q3_k", 256, 110),
+    12: ("q4_k", 256, 144),
+    13: ("q5_k", 256, 176),
+    14: ("q6_k", 256, 210),
+    15: ("q8_k", 256, 292),
+    16: ("iq2_xxs", 256, 66),
+    17: ("iq2_xs", 256, 74),
+    18: ("iq3_xxs", 256, 98),
+    19: ("iq1_s", 256, 50),
+    20: ("iq4_nl", 32, 18),
+    21: ("iq3_s", 256, 110),
+    22: ("iq2_s", 256, 82),
+    23: ("iq4_xs", 256, 136),
+    24: ("i8", 1, 1),
+    25: ("i16", 1, 2),
+    26: ("i32", 1, 4),
+    27: ("i64", 1, 8),
+    28: ("f64", 1, 8),
+    29: ("iq1_m", 256, 56),
+    30: ("bf16", 1, 2),
+    34: ("tq1_0", 256, 54),
+    35: ("tq2_0", 256, 66),
+    39: ("mxfp4", 32, 17),
+    40: ("nvfp4", 64, 36),
+    41: ("q1_0", 128, 18),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +217,8 @@ def _placed(
 def _located(name: str, shape: tuple[int, ...], kind: int, offset_bytes: int) -> TensorInfo:
     known = TENSOR_TYPES.get(kind)
     if known is None:
-        names = ", ".join(each[0] for each in TENSOR_TYPES.values())
         raise InvalidError(
-            f"tensor type {kind} is none of {names}", code="quantisation_unsupported", field=name
+            f"tensor type {kind} is not one this reader knows", code="quantisation_unsupported", field=name
         )
     kind_name, block_elements, block_bytes = known
     if not shape or 0 in shape or shape[-1] % block_elements:
