@@ -32,6 +32,7 @@ COMMANDS: Final = (
     CommandEntry("logs", SERVE, "Show or follow the logs of what runs here."),
     CommandEntry("down", SERVE, "Stop what `up` and `join` started here."),
     CommandEntry("join", SERVE, "Let this machine work for a coordinator, by its join link."),
+    CommandEntry("chat", WORK, "Talk to the models of all hives, with a receipt for every answer."),
     CommandEntry("run", WORK, "Sign a job, submit it, watch it, and verify its receipts."),
     CommandEntry("jobs", WORK, "List, show, watch and cancel jobs; download their receipts.", is_group=True),
     CommandEntry(
@@ -42,5 +43,6 @@ COMMANDS: Final = (
     CommandEntry("verify", TRUST, "Check receipts and signed jobs offline, from files alone."),
     CommandEntry("keys", TRUST, "Make, show and trust keys; sign and verify jobs.", is_group=True),
     CommandEntry("fsck", CARE, "Replay the log and the book and compare them with the database."),
+    CommandEntry("completion", CARE, "Teach your shell to complete commands, options and models."),
     CommandEntry("doctor", CARE, "Find out why something does not work here."),
 )

@@ -15,6 +15,11 @@ _SHOWN_AS: Final = {
 }
 
 
+def harmless(text: str) -> str:
+    """Text whose controls act on nothing; lines and tabs stay."""
+    return text.translate(_SHOWN_AS)
+
+
 def one_line(text: str) -> str:
     """A message as one line that acts on nothing, so that it can fake no second one."""
     return " ".join(text.splitlines()).translate(_SHOWN_AS)

@@ -20,18 +20,24 @@ EXIT_INTERRUPTED: Final = 130
 # What to do next where the error itself has no hint; by code, then by kind.
 NEXT_BY_CODE: Final = {
     "answer_timeout": "hivemark status, then hivemark logs coordinator",
+    "api_key_revoked": "hivemark up makes a new key for this home; or set HIVEMARK_API_KEY",
     "balance_too_low": "lower --repeats or --max-tokens, or ask the operator for credits",
+    "context_length_exceeded": "ask less at once, or /new in the chat; a lower --max-tokens also makes room",
     "coordinator_unreachable": "hivemark up (or name another one with --url)",
     "job_id_taken": "give the job another id (--id)",
     "key_file_exists": "hivemark keys show",
     "key_file_missing": "hivemark keys new",
     "key_not_trusted": "hivemark keys show; then on the coordinator's machine hivemark keys trust PUBLIC_KEY",
     "unknown_api_key": "hivemark api-keys ls --all",
+    "model_not_found": "hivemark models ls",
+    "no_model_offered": "hivemark status (is a hive linked?), then hivemark models ls",
+    "stream_broken": "ask again (/retry in the chat); hivemark status",
     "unknown_model": "hivemark models ls",
     "unknown_question": "hivemark run --list-questions",
 }
 NEXT_BY_KIND: Final = {
     Kind.UNAUTHENTICATED: "hivemark keys show (which key signs here), or --home of another account",
+    Kind.PAYMENT_REQUIRED: "ask the operator for credits, or use a key with a larger budget",
     Kind.UNVERIFIED: "do not use this result; fetch it again with hivemark jobs receipts JOB",
     Kind.UNAVAILABLE: "hivemark status",
     Kind.DEADLINE: "hivemark status",

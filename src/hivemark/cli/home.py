@@ -34,6 +34,11 @@ class Home:
         return self.root / "api-key"
 
     @property
+    def chat_history(self) -> Path:
+        """What was typed into `hivemark chat`; mode 0600."""
+        return self.root / "chat-history"
+
+    @property
     def policy(self) -> Path:
         """Whom a verification here trusts; written once."""
         return self.root / "policy"

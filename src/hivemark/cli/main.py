@@ -5,10 +5,12 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not verified, 130 interrupted.
 
 import importlib
 import inspect
+import os
 import sys
 from typing import Annotated, Any, Final
 
 import typer
+from typer.completion import get_completion_inspect_parameters
 from typer.core import TyperCommand, TyperGroup
 
 from hivemark.cli.commands import COMMANDS, CommandEntry
@@ -22,6 +24,7 @@ from hivemark.cli.exits import (
 )
 from hivemark.errors import HivemarkError
 
+COMPLETE_VARIABLE: Final = "_HIVEMARK_COMPLETE"
 _ENTRIES: Final = {entry.name: entry for entry in COMMANDS}
 
 
@@ -61,6 +64,7 @@ app = typer.Typer(
     cls=LazyGroup,
     name="hivemark",
     no_args_is_help=True,
+    add_completion=False,  # `hivemark completion` shows the scripts
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -89,6 +93,8 @@ def _hivemark(
 def main() -> None:
     """Run the command line; never returns."""
     wants_json = "--json" in sys.argv
+    if COMPLETE_VARIABLE in os.environ:
+        get_completion_inspect_parameters()  # registers Typer's answers to the shells
     try:
         app(prog_name="hivemark")
     except HivemarkError as error:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from hivemark.cli.completing import complete_model
 from hivemark.cli.connection import account_key, connect
 from hivemark.cli.evidence import Verified, save_bundles, verify_saved
 from hivemark.cli.exits import EXIT_FAILED, EXIT_USAGE, fail
@@ -63,7 +64,8 @@ def run(
         typer.Option("--question", "-q", help="A question's id, the name of a set, or the question itself."),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="As `hivemark models ls` lists.")
+        list[str] | None,
+        typer.Option("--model", "-m", help="As `hivemark models ls` lists.", autocompletion=complete_model),
     ] = None,
     region: Annotated[
         list[str] | None, typer.Option("--region", "-r", help="Where to run; default: anywhere, once.")

@@ -6,6 +6,7 @@ from typing import Final
 from hivemark.errors import BadUpstreamError
 
 EVENT_BYTES_MAX: Final = 1_048_576
+COMMENT: Final = ":"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +19,13 @@ class ServerEvent:
 
 
 class SseParser:
-    """Feed bytes in any portions, get events; raises `BadUpstreamError` when one grows over the limit."""
+    """Feed bytes in any portions, get events; raises `BadUpstreamError` when one grows over the limit.
 
-    def __init__(self) -> None:
+    With `comments` a comment comes as an event named `COMMENT`; else it is a keep-alive and left out.
+    """
+
+    def __init__(self, *, comments: bool = False) -> None:
+        self._comments = comments
         self._buffer = b""
         self._id = ""
         self._name = ""
@@ -50,6 +55,8 @@ class SseParser:
                 self._name = value
             case "data":
                 self._lines.append(value)
+            case "" if self._comments:
+                return ServerEvent(self._id, COMMENT, value)
             case _:  # comments (the keep-alive) and fields that we do not know
                 pass
         return None

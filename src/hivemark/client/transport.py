@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -28,6 +29,14 @@ ANSWER_BYTES_MAX: Final = 64 * 1_048_576
 CONNECT_TIMEOUT_S: Final = 5.0
 TOTAL_TIMEOUT_S: Final = 60.0
 SILENCE_TIMEOUT_S: Final = 45.0  # three keep-alives of an event stream
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAnswer:
+    """An answer whose headers are here and whose body comes in portions."""
+
+    headers: Mapping[str, str]
+    portions: AsyncIterator[bytes]
 
 
 class Transport:
@@ -114,6 +123,18 @@ class Transport:
                     yield event
 
     @asynccontextmanager
+    async def post_open(
+        self, path: str, *, body: bytes, headers: Mapping[str, str], silence_s: float
+    ) -> AsyncIterator[OpenAnswer]:
+        """A 2xx answer while it comes, for as long as no silence in it exceeds `silence_s`.
+
+        Leaving the block before the end closes the connection: that is how whoever answers learns it.
+        """
+        limits = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read=silence_s)
+        async with self._open("POST", path, body=body, headers=headers, timeout=limits) as response:
+            yield OpenAnswer(response.headers, response.content.iter_any())
+
+    @asynccontextmanager
     async def _open(
         self,
         method: str,
@@ -140,7 +161,8 @@ class Transport:
                 **extra,  # type: ignore[arg-type]
             ) as response:
                 if not 200 <= response.status < 300:
-                    raise error_of(response.status, await _read(response))
+                    retry_after = response.headers.get("Retry-After")
+                    raise error_of(response.status, await _read(response), retry_after=retry_after)
                 yield response
         except aiohttp.ClientConnectorCertificateError as error:
             inner = error.certificate_error
