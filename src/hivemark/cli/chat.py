@@ -63,7 +63,7 @@ def chat(
         typer.Option(
             "--model",
             "-m",
-            help="As `hivemark models` lists; default: the first.",
+            help="As `hivemark models ls` lists; default: the first.",
             autocompletion=complete_model,
         ),
     ] = None,

@@ -105,19 +105,6 @@ def test_ctrl_c_before_the_first_token_forgets_the_question_but_retry_knows_it(e
     assert chat.end() == 0
 
 
-def test_a_broken_answer_says_so_and_the_talk_goes_on(engine, terminal) -> None:
-    chat = terminal("chat", "--url", engine.url, "--no-history")
-    chat.expect("> ")
-    chat.type("Hello [[fault=crash_middle]]\r")
-    chat.expect("error: ")
-    chat.expect("next: ")
-    engine.process.wait(30)
-    chat.type("Hello\r")
-    chat.expect("coordinator_unreachable")
-    chat.type("\x04")
-    assert chat.end() == 0
-
-
 def test_foreign_control_characters_act_on_nothing(engine, ask) -> None:
     told, _ = ask("--url", engine.url, "Hi [[answer=red \x1b[31mtext\x07 \u202eback]]")
     assert told == "red \ufffd[31mtext\ufffd \ufffdback\n"
