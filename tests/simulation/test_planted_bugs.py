@@ -11,6 +11,7 @@ from hivemark.coordinator.loops.sequencer import Sequencer
 from hivemark.coordinator.ports import AttemptRow, LogRow
 from hivemark.coordinator.service.links import Links
 from hivemark.coordinator.service.reaper import Reaper
+from hivemark.coordinator.service.receipts import Asked
 from hivemark.coordinator.service.results import Results
 from hivemark.coordinator.store import moves
 from hivemark.coordinator.store.store import SqlStore
@@ -39,9 +40,19 @@ def a_late_receipt_is_thrown_away(patch: Patch) -> None:
 def a_late_receipt_counts(patch: Patch) -> None:
     """The compare-and-set is left out: a receipt that comes late ends the execution as if it were in time."""
 
-    def record(self: Results, checked: Any, *, attempt: AttemptRow, **facts: Any) -> ResultAnswer:
+    def record(
+        self: Results, checked: Any, *, hive: Any, attempt: AttemptRow, job: Any, now_ms: int
+    ) -> ResultAnswer:
         execution = self._store.execution(attempt.execution)
-        self._record(checked, attempt=attempt, execution=execution, **facts)
+        assert execution is not None
+        asked = Asked(
+            network=self._identity.network,
+            hive=hive,
+            attempt=attempt,
+            execution=execution,
+            request=self._requests.effective(job, execution),
+        )
+        self._record(checked, asked, job=job, held=None, now_ms=now_ms)
         return ResultAnswer(attempt=attempt.id, outcome="accepted")
 
     patch.setattr(moves, "is_open", lambda turn, lease_version: True)
