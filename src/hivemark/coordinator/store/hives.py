@@ -188,7 +188,7 @@ def _spend_token(connection: Connection, token_sha256: str, *, hive: str, now_ms
         raise ForbiddenError(
             "this join link is unknown, used or too old",
             code="join_token_invalid",
-            hint="make a new one with `hivemark hives join-link`",
+            hint="make a new one with `hivemark hives link`",
         )
     connection.execute(
         join_tokens.update().where(join_tokens.c.token_sha256 == token_sha256).values(hive=hive)
