@@ -45,19 +45,25 @@ async def fetch_authority(link: JoinLink) -> bytes:
             code="coordinator_unreachable",
             hint="is it running there with --listen, and does a firewall let this port in?",
         ) from error
-    link.require_authority(_der_of(raw))
-    return raw
+    return named_authority(link, raw)
 
 
-def _der_of(pem: bytes) -> bytes:
+def named_authority(link: JoinLink, answer: bytes) -> bytes:
+    """The PEM of the link's authority, made from the bytes that were compared and from nothing else.
+
+    The answer itself is a stranger's: whatever stands behind the first certificate would be trusted too if
+    the text were kept as it came.
+    """
     try:
-        return ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
+        der = ssl.PEM_cert_to_DER_cert(answer.decode("ascii"))
     except ValueError as error:
         raise UnverifiedError(
             "whoever answers there shows no certificate authority",
             code="authority_mismatch",
             hint="is the address in the link right? the token was not sent",
         ) from error
+    link.require_authority(der)
+    return ssl.DER_cert_to_PEM_cert(der).encode("ascii")
 
 
 def refusal_of(error: BaseException) -> UnverifiedError | None:
