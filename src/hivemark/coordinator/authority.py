@@ -60,7 +60,9 @@ def ensure_certificates(home: Path, host: str, extra: tuple[str, ...], *, now: d
     names = names_for(host, extra)
     paths = folder / "server.pem", folder / "server.key"
     current = _load(paths[0])
-    renewed = current is None or not _is_good(current, authority, names, now)
+    renewed = (
+        current is None or not _is_pair(current, paths[1]) or not _is_good(current, authority, names, now)
+    )
     if renewed:
         current = _make_server(folder, authority, authority_key, names, now)
     assert current is not None
@@ -104,10 +106,9 @@ def is_wildcard(host: str) -> bool:
 def _ensure_authority(folder: Path, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     path, key_path = folder / "ca.pem", folder / "ca.key"
     known = _load(path)
-    if known is not None and key_path.exists():
-        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return known, key
+    if known is not None:
+        _require_usable(known, path, now)
+        return known, _load_authority_key(key_path, known)
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Hivemark network authority")])
     made = (
@@ -126,6 +127,34 @@ def _ensure_authority(folder: Path, now: datetime) -> tuple[x509.Certificate, ec
     _write(key_path, _pem_of(key))
     _write(path, made.public_bytes(serialization.Encoding.PEM))
     return made, key
+
+
+def _require_usable(authority: x509.Certificate, path: Path, now: datetime) -> None:
+    if authority.not_valid_after_utc <= now:
+        raise InvalidError(
+            f"the certificate authority in {path} has expired",
+            code="authority_expired",
+            hint=f"remove {path.parent}: it is made anew, and every machine joins again with a new link",
+        )
+
+
+def _load_authority_key(path: Path, authority: x509.Certificate) -> ec.EllipticCurvePrivateKey:
+    """Never made anew for an authority that machines may have pinned: they would all be shut out unasked."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise _key_unusable(path) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != authority.public_key():
+        raise _key_unusable(path)
+    return key
+
+
+def _key_unusable(path: Path) -> InvalidError:
+    return InvalidError(
+        f"{path} is missing, or is not the key of {path.with_suffix('.pem').name}",
+        code="authority_unusable",
+        hint=f"restore {path.parent} from a backup, or remove it: then every machine joins again",
+    )
 
 
 def _make_server(
@@ -173,6 +202,15 @@ def _is_good(
     except (ValueError, TypeError, InvalidSignature):
         return False
     return known.not_valid_after_utc - now > life / 3 and set(names) <= listed
+
+
+def _is_pair(certificate: x509.Certificate, key_path: Path) -> bool:
+    """Whether the key is there and is the certificate's: a kill between the two writes leaves them apart."""
+    try:
+        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
+    except (FileNotFoundError, ValueError, TypeError):
+        return False
+    return key.public_key() == certificate.public_key()
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
