@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import signal
+import ssl
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -98,16 +99,9 @@ async def _agent(config: HiveConfig, *, models: Path | None) -> AsyncIterator[tu
         service_key=config.service_key,
         software=f"hivemark/{software}",
     )
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)  # attempts have deadlines of their own
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=context_of(config.home) or True)
-    async with aiohttp.ClientSession(
-        timeout=timeout,
-        connector=connector,
-        read_bufsize=LINE_BYTES_MAX // 2,  # aiohttp refuses lines of twice this
-        headers={"Accept-Encoding": "identity"},
-        cookie_jar=aiohttp.DummyCookieJar(),
-    ) as http:
-        stable = EngineStable(config, catalog, http=http, clock=clock, version=software)
+    trust = context_of(config.home)
+    async with _session(trust) as http, _session(None) as engines:
+        stable = EngineStable(config, catalog, http=engines, clock=clock, version=software)
         yield (
             Agent(
                 config,
@@ -121,6 +115,17 @@ async def _agent(config: HiveConfig, *, models: Path | None) -> AsyncIterator[tu
             ),
             identity,
         )
+
+
+def _session(trust: ssl.SSLContext | None) -> aiohttp.ClientSession:
+    """The coordinator and the engines each have one: the authority pinned for the first knows no others."""
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),  # attempts have deadlines of their own
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=trust or True),
+        read_bufsize=LINE_BYTES_MAX // 2,  # aiohttp refuses lines of twice this
+        headers={"Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
 
 
 @contextlib.contextmanager
