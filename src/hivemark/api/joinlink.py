@@ -61,7 +61,7 @@ class JoinLink:
             raise UnverifiedError(
                 "the coordinator answered with another service key than the join link names",
                 code="service_key_mismatch",
-                hint="ask for a new join link over a channel you trust; the token of this one was not sent",
+                hint="ask for a new join link over a channel you trust; do not go on with this one",
             )
 
 
