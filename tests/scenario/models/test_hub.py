@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import FILE, Desk
+from .conftest import FILE, SIZE, Desk
 from .source import ModelServer, Reply, Request, Script, answer_range, serve_file
 
 Serve = Callable[[Script], ModelServer]
@@ -88,7 +88,7 @@ def test_several_files_are_listed_with_sizes_and_one_suggestion(desk: Desk, serv
     point(desk, hub)
     refused = desk.refused("hf:org/repo")
     assert refused["code"] == "file_not_chosen"
-    assert "m-Q4_0.gguf (3.9 MB)" in refused["message"] and "mmproj" not in refused["message"]
+    assert f"m-Q4_0.gguf ({SIZE})" in refused["message"] and "mmproj" not in refused["message"]
     assert refused["next"] == "hivemark models pull 'hf:org/repo:m-Q8_0.gguf'"
     assert desk.refused("hf:org/repo:Q5_K_M")["code"] == "source_not_found"
     assert desk.refused("hf:org/repo:big-00001-of-00002.gguf")["code"] == "model_split"

@@ -11,7 +11,7 @@ import pytest
 
 from hivemark.models_shipped import shipped
 
-from .conftest import FILE, Desk, kill
+from .conftest import FILE, SIZE, Desk, kill
 from .source import ModelServer, Reply, Request, Script, answer_range, in_turn, serve_file
 
 Serve = Callable[[Script], ModelServer]
@@ -35,7 +35,7 @@ def test_a_model_is_pulled_verified_listed_shown_and_removed(desk: Desk, serve: 
     listed = desk.ask("models", "ls", "--here")
     assert [each["name"] for each in listed["here"]] == [*(m.name for m in shipped()), "my-model.q8_0"]
     assert listed["offered"] is None
-    assert "3.9 MB are free again" in desk.run("models", "rm", "my-model.q8_0")
+    assert f"{SIZE} are free again" in desk.run("models", "rm", "my-model.q8_0")
     assert desk.names() == []
 
 
