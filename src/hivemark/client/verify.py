@@ -402,7 +402,10 @@ def _require_call(value: JsonObject, spec: JobSpec | None, receipt: Receipt, ste
             content=encode_canonical(call.get("body")),
             code="spec_mismatch",
         )
-    steps.passed("asked", "the body is the one that was signed for")
+    steps.passed(
+        "asked",
+        "the body is the one that was signed for; model and sampling were not compared with what it says",
+    )
 
 
 def _require_given(shown: Disclosed, acceptance: Acceptance, receipt: Receipt | None, steps: _Steps) -> None:
@@ -418,16 +421,27 @@ def _require_given(shown: Disclosed, acceptance: Acceptance, receipt: Receipt | 
     if len(text) != delivered.bytes:
         raise UnverifiedError("not as many bytes as were delivered", code="disclosure_mismatch")
     verify_commitment(delivered.commitment, salt=given.salt, content=text, code="disclosure_mismatch")
-    if receipt is not None and shown.output is not None:
-        for prefix in receipt.commitments.prefixes:
-            if prefix.bytes <= len(text):
-                verify_commitment(
-                    prefix.commitment,
-                    salt=shown.output.salt,
-                    content=text[: prefix.bytes],
-                    code="disclosure_mismatch",
-                )
-    steps.passed("delivered", f"{len(text)} bytes, as the service signed for, and the hive's prefixes agree")
+    compared = _require_given_prefixes(receipt, shown, text)
+    steps.passed("delivered", f"{len(text)} bytes, as the service signed for; {compared}")
+
+
+def _require_given_prefixes(receipt: Receipt | None, shown: Disclosed, given: bytes) -> str:
+    """How far what was given is what the hive signed, in words; raises `disclosure_mismatch`."""
+    if receipt is None:
+        return "there is no receipt to compare them with"
+    if shown.output is None:
+        return "without the salt of the output they were not compared with the receipt"
+    within = [prefix for prefix in receipt.commitments.prefixes if prefix.bytes <= len(given)]
+    if not within:
+        return "no prefix that the hive signed ends within them"
+    for prefix in within:
+        verify_commitment(
+            prefix.commitment,
+            salt=shown.output.salt,
+            content=given[: prefix.bytes],
+            code="disclosure_mismatch",
+        )
+    return f"the first {max(prefix.bytes for prefix in within)} are a prefix that the hive signed"
 
 
 def _require_words(
